@@ -1,0 +1,217 @@
+//! Who wrote what, and what has been seen: incarnations, versions, dots, vectors.
+
+use std::fmt;
+
+/// A process from start to end: 64 random bits, an identity without order in time.
+///
+/// Never zero: the wire leaves a zero out.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Incarnation(u64);
+
+impl Incarnation {
+    /// The incarnation with these bits; zero becomes one, since zero means "none" on the wire.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(if bits == 0 { 1 } else { bits })
+    }
+
+    /// The bits, never zero.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The version of a register. Of two, the higher wins, on every node.
+///
+/// Compared by fence, then revision, then writer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Version {
+    /// Grows when a node that has declared members gone writes the session. At most
+    /// [`FENCE_MAX`](Self::FENCE_MAX).
+    pub fence: u32,
+    /// Counts the writes of the session, from 1; 0 for none. At most
+    /// [`REVISION_MAX`](Self::REVISION_MAX).
+    pub revision: u64,
+    /// Who wrote.
+    pub writer: Incarnation,
+}
+
+impl Version {
+    /// A fence above this comes from a fault or an attack: the connection is closed.
+    pub const FENCE_MAX: u32 = 1 << 24;
+    /// A revision above this comes from a fault or an attack: the connection is closed.
+    pub const REVISION_MAX: u64 = 1 << 56;
+
+    /// The write that made this version.
+    pub fn dot(self) -> Dot {
+        Dot { writer: self.writer, revision: self.revision }
+    }
+
+    /// Whether fence and revision are within their bounds.
+    pub fn is_sane(self) -> bool {
+        self.fence <= Self::FENCE_MAX && self.revision <= Self::REVISION_MAX
+    }
+}
+
+/// One write of one session: used once, ever.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Dot {
+    /// Who wrote.
+    pub writer: Incarnation,
+    /// Which of the session's writes it was.
+    pub revision: u64,
+}
+
+/// For each writer, a revision: "every write up to here". A writer that is not in it counts as 0.
+///
+/// Small in practice: under stickiness one or two entries. Sorted by writer.
+#[derive(Clone, Default, Eq, Hash, PartialEq)]
+pub struct Vector(Vec<Dot>);
+
+impl Vector {
+    /// Knows of nothing.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The revision up to which the writes of `writer` are known.
+    pub fn revision(&self, writer: Incarnation) -> u64 {
+        self.position(writer).map_or(0, |at| self.0[at].revision)
+    }
+
+    /// Whether the write `dot` is known.
+    pub fn covers(&self, dot: Dot) -> bool {
+        dot.revision <= self.revision(dot.writer)
+    }
+
+    /// Whether everything known in `self` is known in `other`.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().all(|&dot| other.covers(dot))
+    }
+
+    /// Learns of the write `dot` and, as the name of a vector promises, of all before it.
+    pub fn raise(&mut self, dot: Dot) {
+        if dot.revision == 0 {
+            return;
+        }
+        match self.position(dot.writer) {
+            Ok(at) => self.0[at].revision = self.0[at].revision.max(dot.revision),
+            Err(at) => self.0.insert(at, dot),
+        }
+    }
+
+    /// Entry by entry the greater of both.
+    pub fn merge(&mut self, other: &Self) {
+        for &dot in &other.0 {
+            self.raise(dot);
+        }
+    }
+
+    /// The same with the entry of `dot.writer` replaced.
+    #[must_use]
+    pub fn with(&self, dot: Dot) -> Self {
+        let mut with = self.clone();
+        match (with.position(dot.writer), dot.revision) {
+            (Ok(at), 0) => {
+                with.0.remove(at);
+            }
+            (Ok(at), revision) => with.0[at].revision = revision,
+            (Err(_), 0) => {}
+            (Err(at), _) => with.0.insert(at, dot),
+        }
+        with
+    }
+
+    /// The highest revision of all entries; 0 if there is none.
+    pub fn highest(&self) -> u64 {
+        self.0.iter().map(|dot| dot.revision).max().unwrap_or(0)
+    }
+
+    /// The entries, sorted by writer.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many writers are in it.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn position(&self, writer: Incarnation) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&writer, |dot| dot.writer)
+    }
+}
+
+impl fmt::Debug for Vector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|dot| (dot.writer, dot.revision))).finish()
+    }
+}
+
+impl FromIterator<Dot> for Vector {
+    fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
+        let mut vector = Self::new();
+        for dot in dots {
+            vector.raise(dot);
+        }
+        vector
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot(writer: u64, revision: u64) -> Dot {
+        Dot { writer: Incarnation::from_bits(writer), revision }
+    }
+
+    #[test]
+    fn a_missing_entry_counts_as_zero() {
+        let vector: Vector = [dot(2, 7)].into_iter().collect();
+        assert!(Vector::new().is_within(&vector));
+        assert!(!vector.is_within(&Vector::new()));
+        assert!(vector.covers(dot(2, 7)) && !vector.covers(dot(2, 8)) && !vector.covers(dot(1, 1)));
+    }
+
+    #[test]
+    fn merge_takes_the_greater_of_each_entry() {
+        let mut one: Vector = [dot(1, 5), dot(2, 1)].into_iter().collect();
+        one.merge(&[dot(2, 3), dot(3, 1)].into_iter().collect());
+        assert_eq!(one, [dot(1, 5), dot(2, 3), dot(3, 1)].into_iter().collect());
+    }
+
+    #[test]
+    fn with_zero_removes_the_entry() {
+        let one: Vector = [dot(1, 5), dot(2, 1)].into_iter().collect();
+        assert_eq!(one.with(dot(1, 0)), [dot(2, 1)].into_iter().collect());
+    }
+
+    #[test]
+    fn versions_go_by_fence_then_revision_then_writer() {
+        let version = |fence, revision, writer| Version {
+            fence,
+            revision,
+            writer: Incarnation::from_bits(writer),
+        };
+        assert!(version(1, 1, 1) > version(0, 9, 9));
+        assert!(version(1, 2, 1) > version(1, 1, 9));
+        assert!(version(1, 1, 2) > version(1, 1, 1));
+    }
+}

@@ -1,0 +1,2 @@
+//! The `catherd` command.
+fn main() {}
