@@ -56,7 +56,9 @@ impl FromStr for Key {
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NotAKey);
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| NotAKey)
+        u128::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| NotAKey)
     }
 }
 
@@ -74,12 +76,21 @@ mod tests {
 
     #[test]
     fn debug_output_does_not_tell_the_key() {
-        assert_eq!(format!("{:?}", Key::from_bits(0xab << 120 | 7)), "Key(AB..)");
+        assert_eq!(
+            format!("{:?}", Key::from_bits(0xab << 120 | 7)),
+            "Key(AB..)"
+        );
     }
 
     #[test]
     fn what_is_not_a_key_is_refused() {
-        for text in ["", "0", "+123456789ABCDEF0011223344556677", "../../etc/passwd", "é"] {
+        for text in [
+            "",
+            "0",
+            "+123456789ABCDEF0011223344556677",
+            "../../etc/passwd",
+            "é",
+        ] {
             assert_eq!(text.parse::<Key>(), Err(NotAKey), "{text}");
         }
         assert_eq!("0".repeat(33).parse::<Key>(), Err(NotAKey));

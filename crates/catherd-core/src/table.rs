@@ -1,1 +1,119 @@
-//! To come.
+//! What a node holds under its keys, seen from a state machine.
+
+use std::collections::BTreeMap;
+
+use crate::key::Key;
+use crate::session::{Bucket, DigestKey, Digests, Entry};
+use crate::time::Time;
+
+/// The entries of one context.
+///
+/// Core and shell meet here: the shell has a sharded map with a lock a session, tests and
+/// simulations have [`PlainTable`]. Whatever the lock is, it is held for the length of the closure
+/// and no longer.
+pub trait Table {
+    /// The one way in: gives the entry under `key` to `f`, and keeps the digests.
+    fn change<R>(&self, key: Key, now: Time, f: impl FnOnce(&mut Option<Entry>) -> R) -> R;
+
+    /// The same for two different keys at once, for a change of id.
+    fn change_two<R>(
+        &self,
+        keys: (Key, Key),
+        now: Time,
+        f: impl FnOnce(&mut Option<Entry>, &mut Option<Entry>) -> R,
+    ) -> R;
+
+    /// The digest of a bucket.
+    fn digest(&self, bucket: Bucket) -> u64;
+}
+
+/// A table without locks, for one thread; iterates in the order of keys.
+#[derive(Debug)]
+pub struct PlainTable {
+    with: DigestKey,
+    inner: std::cell::RefCell<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: BTreeMap<Key, Held>,
+    digests: Digests,
+}
+
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    /// What the entry adds to its bucket at present.
+    digest: u64,
+}
+
+impl PlainTable {
+    /// An empty table of the cluster whose digests `with` makes.
+    pub fn new(with: DigestKey) -> Self {
+        Self {
+            with,
+            inner: std::cell::RefCell::default(),
+        }
+    }
+
+    /// The keys of all entries, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        self.inner.borrow().entries.keys().copied().collect()
+    }
+
+    /// A copy of the entry under `key`.
+    pub fn entry(&self, key: Key) -> Option<Entry> {
+        self.inner
+            .borrow()
+            .entries
+            .get(&key)
+            .map(|held| held.entry.clone())
+    }
+
+    /// The digests, as kept with each change.
+    pub fn digests(&self) -> Digests {
+        self.inner.borrow().digests.clone()
+    }
+
+    /// The digests, computed from scratch.
+    pub fn digests_anew(&self, now: Time) -> Digests {
+        let inner = self.inner.borrow();
+        let digest = |(key, held): (&Key, &Held)| (*key, held.entry.digest(*key, now, &self.with));
+        Digests::of(inner.digests.size(), inner.entries.iter().map(digest))
+    }
+}
+
+impl Table for PlainTable {
+    fn change<R>(&self, key: Key, now: Time, f: impl FnOnce(&mut Option<Entry>) -> R) -> R {
+        let mut inner = self.inner.borrow_mut();
+        let held = inner.entries.remove(&key);
+        let before = held.as_ref().map_or(0, |held| held.digest);
+        let mut entry = held.map(|held| held.entry);
+        let result = f(&mut entry);
+        let digest = entry
+            .as_ref()
+            .map_or(0, |entry| entry.digest(key, now, &self.with));
+        inner.digests.replace(key, before, digest);
+        if let Some(entry) = entry {
+            inner.entries.insert(key, Held { entry, digest });
+        }
+        result
+    }
+
+    fn change_two<R>(
+        &self,
+        keys: (Key, Key),
+        now: Time,
+        f: impl FnOnce(&mut Option<Entry>, &mut Option<Entry>) -> R,
+    ) -> R {
+        assert_ne!(keys.0, keys.1, "a session moves to another key");
+        let mut second = self.change(keys.1, now, Option::take);
+        let result = self.change(keys.0, now, |first| f(first, &mut second));
+        self.change(keys.1, now, |entry| *entry = second);
+        result
+    }
+
+    fn digest(&self, bucket: Bucket) -> u64 {
+        self.inner.borrow().digests.digest(bucket)
+    }
+}

@@ -83,6 +83,9 @@ mod tests {
     #[test]
     fn absurd_ages_stop_at_the_origin() {
         assert!(Time::START.ago(Duration::MAX) < Time::START);
-        assert_eq!(Time::START.since(Time::START + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(
+            Time::START.since(Time::START + Duration::from_secs(1)),
+            Duration::ZERO
+        );
     }
 }

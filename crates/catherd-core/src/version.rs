@@ -55,7 +55,10 @@ impl Version {
 
     /// The write that made this version.
     pub fn dot(self) -> Dot {
-        Dot { writer: self.writer, revision: self.revision }
+        Dot {
+            writer: self.writer,
+            revision: self.revision,
+        }
     }
 
     /// Whether fence and revision are within their bounds.
@@ -160,7 +163,9 @@ impl Vector {
 
 impl fmt::Debug for Vector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|dot| (dot.writer, dot.revision))).finish()
+        f.debug_map()
+            .entries(self.0.iter().map(|dot| (dot.writer, dot.revision)))
+            .finish()
     }
 }
 
@@ -179,7 +184,10 @@ mod tests {
     use super::*;
 
     fn dot(writer: u64, revision: u64) -> Dot {
-        Dot { writer: Incarnation::from_bits(writer), revision }
+        Dot {
+            writer: Incarnation::from_bits(writer),
+            revision,
+        }
     }
 
     #[test]

@@ -51,14 +51,20 @@ impl FrameKind {
     ];
 
     fn from_byte(byte: u8) -> Self {
-        Self::KNOWN.iter().find(|(known, _)| *known == byte).map_or(Self::Unknown(byte), |k| k.1)
+        Self::KNOWN
+            .iter()
+            .find(|(known, _)| *known == byte)
+            .map_or(Self::Unknown(byte), |k| k.1)
     }
 
     fn to_byte(self) -> u8 {
         if let Self::Unknown(byte) = self {
             return byte;
         }
-        Self::KNOWN.iter().find(|(_, kind)| *kind == self).map_or(0, |(byte, _)| *byte)
+        Self::KNOWN
+            .iter()
+            .find(|(_, kind)| *kind == self)
+            .map_or(0, |(byte, _)| *byte)
     }
 }
 
@@ -144,10 +150,17 @@ impl FrameReader {
         };
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         if len > self.max {
-            return Err(FrameError::TooLong { len: len as u64, max: self.max });
+            return Err(FrameError::TooLong {
+                len: len as u64,
+                max: self.max,
+            });
         }
         let Some(&kind) = buffer.get(4) else {
-            return if len == 0 { Err(FrameError::TooShort) } else { Ok(None) };
+            return if len == 0 {
+                Err(FrameError::TooShort)
+            } else {
+                Ok(None)
+            };
         };
         let kind = FrameKind::from_byte(kind);
         let head = if kind == FrameKind::Fragments { 9 } else { 1 };
@@ -159,7 +172,10 @@ impl FrameReader {
         }
         buffer.advance(5);
         let number = if head == 9 { buffer.get_u64() } else { 0 };
-        Ok(Some((Head { kind, number }, buffer.split_to(len - head).freeze())))
+        Ok(Some((
+            Head { kind, number },
+            buffer.split_to(len - head).freeze(),
+        )))
     }
 }
 
@@ -190,7 +206,10 @@ mod tests {
                 [
                     (head(FrameKind::Ready, 0), Bytes::new()),
                     (head(FrameKind::Fragments, 7), Bytes::from_static(b"abc")),
-                    (head(FrameKind::Unknown(200), 0), Bytes::from_static(b"later")),
+                    (
+                        head(FrameKind::Unknown(200), 0),
+                        Bytes::from_static(b"later")
+                    ),
                 ]
             );
         }
@@ -200,14 +219,23 @@ mod tests {
     fn a_claim_above_the_cap_is_refused_before_its_bytes_come() {
         let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0xff][..]);
         let error = FrameReader::new(1024).next(&mut buffer).unwrap_err();
-        assert_eq!(error, FrameError::TooLong { len: u64::from(u32::MAX), max: 1024 });
+        assert_eq!(
+            error,
+            FrameError::TooLong {
+                len: u64::from(u32::MAX),
+                max: 1024
+            }
+        );
     }
 
     #[test]
     fn a_frame_too_short_for_its_head_is_refused() {
         let reader = FrameReader::new(1024);
         for wire in [&[0, 0, 0, 0][..], &[0, 0, 0, 4, 4, 0, 0, 0]] {
-            assert_eq!(reader.next(&mut BytesMut::from(wire)), Err(FrameError::TooShort));
+            assert_eq!(
+                reader.next(&mut BytesMut::from(wire)),
+                Err(FrameError::TooShort)
+            );
         }
     }
 

@@ -10,9 +10,9 @@ mod limits;
 mod mac;
 mod wire;
 
-
+pub use codec::{Answer, DecodeError, Message, encode_fragments};
 pub use frame::{FrameError, FrameKind, FrameReader, Head, put_fragments_head, put_frame};
 pub use hello::{
-    Heartbeat, Hello, MemberState, Protocols, Purpose, Refusal, Welcome, HEARTBEAT_BYTES_MAX,
+    HEARTBEAT_BYTES_MAX, Heartbeat, Hello, MemberState, Protocols, Purpose, Refusal, Welcome,
 };
-
+pub use mac::ClusterKey;

@@ -1,0 +1,216 @@
+//! What the table holds under a key: a session, or its tombstone.
+
+use std::time::Duration;
+
+use super::commit::{Extent, Writer};
+use super::digest::DigestKey;
+use super::fragment::{Birth, Content, Fragment, Tombstone, Write};
+use super::merge::{Merged, Outcome};
+use super::state::{Property, Rules, State, idle_limit};
+use crate::key::Key;
+use crate::time::Time;
+use crate::version::Vector;
+
+/// What the table holds under a key.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A live session.
+    Live(State),
+    /// A session that has ended, at `at` by this node's clock; remembered for `life`.
+    Ended {
+        /// When.
+        at: Time,
+        /// How long the end is remembered.
+        life: Duration,
+    },
+}
+
+/// A change of id: two fragments that travel in one frame, the new session first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Changed {
+    /// The session under its new key, whole.
+    pub new: Fragment,
+    /// The end of the old key; `None` if nobody else ever heard of it.
+    pub old: Option<Fragment>,
+}
+
+/// The answer to "give me this session; I hold these writes".
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fetched {
+    /// The asker holds all that is here.
+    Same,
+    /// What is here.
+    Fragment(Fragment),
+    /// Nothing is known of the key.
+    Unknown,
+}
+
+impl Entry {
+    /// The one way in for what comes from outside: a member, a store.
+    pub fn merge(here: &mut Option<Self>, now: Time, fragment: &Fragment, rules: &Rules) -> Merged {
+        match &fragment.content {
+            Content::Tombstone(tombstone) => Self::merge_tombstone(here, now, *tombstone),
+            Content::Write(write) => Self::merge_write(here, now, write, rules),
+        }
+    }
+
+    /// Ends the session at this node; the tombstone must go to every member. `None`, and no
+    /// tombstone here, if there is no live session or nobody else ever heard of it.
+    pub fn end(here: &mut Option<Self>, key: Key, now: Time, life: Duration) -> Option<Fragment> {
+        let Some(Self::Live(state)) = here else {
+            return None;
+        };
+        if !state.is_committed() {
+            *here = None;
+            return None;
+        }
+        *here = Some(Self::Ended { at: now, life });
+        let tombstone = Tombstone {
+            age: Duration::ZERO,
+            life,
+        };
+        Some(Fragment {
+            key,
+            content: Content::Tombstone(tombstone),
+        })
+    }
+
+    /// Moves a live session to another key, where nothing is: the same live values under one
+    /// version and a new birth. What the old key still receives is lost with it, and must be: it
+    /// may be an attacker's. `None` if there is no live session, or the new key is taken.
+    pub fn change_id(
+        old: (Key, &mut Option<Self>),
+        new: (Key, &mut Option<Self>),
+        birth: Birth,
+        now: Time,
+        by: &Writer,
+        life: Duration,
+        rules: &Rules,
+    ) -> Option<Changed> {
+        let ((old_key, old), (new_key, new)) = (old, new);
+        let Some(Self::Live(state)) = old else {
+            return None;
+        };
+        if new.is_some() {
+            return None;
+        }
+        let mut reborn = state.reborn(birth, now);
+        let write = reborn.commit(now, by, Extent::Changes, rules)?;
+        *new = Some(Self::Live(reborn));
+        Some(Changed {
+            new: Fragment {
+                key: new_key,
+                content: Content::Write(write),
+            },
+            old: Self::end(old, old_key, now, life),
+        })
+    }
+
+    /// Answers a fetch from somebody who holds the writes `held`.
+    pub fn fetch(here: Option<&Self>, key: Key, now: Time, held: &Vector) -> Fetched {
+        let content = match here {
+            None => return Fetched::Unknown,
+            Some(Self::Ended { at, life }) => Content::Tombstone(Tombstone {
+                age: now.since(*at),
+                life: *life,
+            }),
+            Some(Self::Live(state)) if !state.is_committed() => return Fetched::Unknown,
+            Some(Self::Live(state)) => {
+                let held_all = state.seen.is_within(held)
+                    && state
+                        .registers
+                        .iter()
+                        .all(|(_, r)| held.covers(r.version.dot()));
+                if held_all {
+                    return Fetched::Same;
+                }
+                Content::Write(state.whole(now))
+            }
+        };
+        Fetched::Fragment(Fragment { key, content })
+    }
+
+    /// The live session, if it is one.
+    pub fn live(&self) -> Option<&State> {
+        match self {
+            Self::Live(state) => Some(state),
+            Self::Ended { .. } => None,
+        }
+    }
+
+    /// The live session, if it is one.
+    pub fn live_mut(&mut self) -> Option<&mut State> {
+        match self {
+            Self::Live(state) => Some(state),
+            Self::Ended { .. } => None,
+        }
+    }
+
+    /// Whether it can be forgotten: a tombstone whose life is over.
+    pub fn is_over(&self, now: Time) -> bool {
+        match self {
+            Self::Live(_) => false,
+            Self::Ended { at, life } => now.since(*at) >= *life,
+        }
+    }
+
+    /// What it adds to the digest of its bucket; 0 for what is in no digest.
+    pub fn digest(&self, key: Key, now: Time, with: &DigestKey) -> u64 {
+        match self {
+            Self::Live(state) if !state.is_committed() || state.is_idle(now) => 0,
+            Self::Live(state) => with.session(key, state),
+            Self::Ended { at, life } if now.since(*at) < *life / 2 => with.tombstone(key),
+            Self::Ended { .. } => 0,
+        }
+    }
+
+    fn merge_tombstone(here: &mut Option<Self>, now: Time, tombstone: Tombstone) -> Merged {
+        let (mut at, mut life) = (now.ago(tombstone.age), tombstone.life);
+        if let Some(Self::Ended {
+            at: here_at,
+            life: here_life,
+        }) = here
+        {
+            (at, life) = (at.max(*here_at), life.max(*here_life));
+        }
+        *here = Some(Self::Ended { at, life });
+        Merged::plain(Outcome::Complete)
+    }
+
+    fn merge_write(here: &mut Option<Self>, now: Time, write: &Write, rules: &Rules) -> Merged {
+        match here {
+            Some(Self::Ended { .. }) => Merged::plain(Outcome::Ended),
+            Some(Self::Live(state)) if state.birth != write.birth => {
+                *here = Some(Self::Ended {
+                    at: now,
+                    life: Tombstone::LIFE_UNLIMITED,
+                });
+                Merged::plain(Outcome::Twin)
+            }
+            Some(Self::Live(state)) => {
+                state.touch(now.ago(write.age));
+                state.merge(write, rules)
+            }
+            None if write.is_whole() && is_idle(write) => Merged::plain(Outcome::Idle),
+            None => {
+                let mut state = State::new(write.birth, now.ago(write.age));
+                let merged = state.merge(write, rules);
+                *here = Some(Self::Live(state));
+                merged
+            }
+        }
+    }
+}
+
+fn is_idle(write: &Write) -> bool {
+    let slot = Property::MaxInactive.slot();
+    let millis = write
+        .registers
+        .iter()
+        .find(|(other, _)| *other == slot)
+        .and_then(|(_, register)| {
+            let bytes = register.value.as_ref()?.as_bytes();
+            Some(i64::from_le_bytes(bytes.try_into().ok()?))
+        });
+    idle_limit(millis).is_some_and(|limit| write.age >= limit)
+}

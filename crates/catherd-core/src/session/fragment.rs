@@ -1,0 +1,98 @@
+//! What travels: a piece of a session that can be merged, or its end.
+
+use std::time::Duration;
+
+use super::value::{Register, Slot};
+use crate::key::Key;
+use crate::version::{Dot, Incarnation, Vector};
+
+/// Where a session was born: tells two sessions under one key apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Birth {
+    /// Who created it.
+    pub incarnation: Incarnation,
+    /// The how manieth session of that incarnation it is.
+    pub serial: u64,
+}
+
+/// A mergeable piece of one session, or its end.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fragment {
+    /// The session.
+    pub key: Key,
+    /// What is said of it.
+    pub content: Content,
+}
+
+/// What a fragment says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Content {
+    /// Registers of a live session.
+    Write(Write),
+    /// The session has ended.
+    Tombstone(Tombstone),
+}
+
+/// Registers of a session, and what a copy must hold to be complete with them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Write {
+    /// Must be that of the copy.
+    pub birth: Birth,
+    /// What the sender's copy held after the write.
+    pub seen: Vector,
+    /// The writer, and its entry of `seen` before the write; `None` for a **whole** fragment,
+    /// which has every register, removals too.
+    pub since: Option<Dot>,
+    /// Sorted by slot, each once.
+    pub registers: Vec<(Slot, Register)>,
+    /// How long ago the session was last accessed.
+    pub age: Duration,
+}
+
+impl Write {
+    /// Whether a copy that holds `seen` is complete once it has this fragment: it has then all
+    /// that the writer had before.
+    pub fn fits(&self, seen: &Vector) -> bool {
+        let Some(since) = self.since else { return true };
+        self.seen.iter().all(|dot| {
+            let before = if dot.writer == since.writer {
+                since
+            } else {
+                dot
+            };
+            seen.covers(before)
+        })
+    }
+
+    /// Whether it has every register.
+    pub fn is_whole(&self) -> bool {
+        self.since.is_none()
+    }
+}
+
+/// The end of a session, kept in its place so that nothing late brings it back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tombstone {
+    /// How long ago it ended.
+    pub age: Duration,
+    /// How long the end is remembered.
+    pub life: Duration,
+}
+
+impl Tombstone {
+    /// The shortest life: one day.
+    pub const LIFE_MIN: Duration = Duration::from_secs(24 * 3600);
+    /// The life where the session had no idle limit, and of a key that two sessions claimed:
+    /// thirty days.
+    pub const LIFE_UNLIMITED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Twice the idle limit, at least a day: by then every copy that nobody used is idle beyond
+    /// its limit and is served nowhere, so that neither agreement nor clocks are needed to forget.
+    pub fn life_for(idle_limit: Option<Duration>) -> Duration {
+        idle_limit.map_or(Self::LIFE_UNLIMITED, |limit| {
+            limit
+                .saturating_mul(2)
+                .clamp(Self::LIFE_MIN, Duration::from_secs(u64::MAX / 4))
+        })
+    }
+}

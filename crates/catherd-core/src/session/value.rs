@@ -1,0 +1,135 @@
+//! Names and values, as the table keeps them.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::version::Version;
+
+/// The name of an attribute: 1 to [`BYTES_MAX`](Self::BYTES_MAX) bytes of UTF-8.
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// A name is at most this long, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+
+    /// The name `text`; `None` if it is empty or too long.
+    pub fn new(text: &str) -> Option<Self> {
+        (1..=Self::BYTES_MAX)
+            .contains(&text.len())
+            .then(|| Self(Arc::from(text)))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// A value of a register: bytes that only the application understands.
+///
+/// Hashed once, when it is made. The bytes are shared, never changed.
+#[derive(Clone)]
+pub struct Value {
+    bytes: Arc<[u8]>,
+    hash: u64,
+}
+
+impl Value {
+    /// A copy of `bytes`: what is kept must not pin the buffer that it arrived in.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut hasher = SipHasher13::new();
+        hasher.write(bytes);
+        Self {
+            bytes: Arc::from(bytes),
+            hash: hasher.finish(),
+        }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, shared.
+    pub fn to_shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// SipHash-1-3 of the bytes with a key of zeros: the same on every node.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it has no bytes. (It is a value all the same.)
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Value {}
+
+/// Tells the length and the hash, never the content: debug output ends in logs.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes#{:016x}", self.bytes.len(), self.hash)
+    }
+}
+
+/// What a register is called.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Slot {
+    /// A property of the session, by number. Numbers of later releases are kept as they came.
+    Property(u32),
+    /// User, roles and kind of authentication: one register, so that two logins at once resolve
+    /// as a whole.
+    Principal,
+    /// An attribute of the application.
+    Attribute(Name),
+}
+
+impl Slot {
+    /// How many bytes the slot counts against the size limit of a session.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Property(_) | Self::Principal => 0,
+            Self::Attribute(name) => name.as_str().len(),
+        }
+    }
+}
+
+/// A value and its version; without a value, a removal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Register {
+    /// Which write it is of.
+    pub version: Version,
+    /// What was written; `None` for a removal.
+    pub value: Option<Value>,
+}
