@@ -54,8 +54,7 @@ pub trait Env: Clone + Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future gives the attempt up.
-    fn connect(&self, to: SocketAddr)
-    -> impl Future<Output = io::Result<Self::Stream>> + Send + '_;
+    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Listens at an address; port 0 takes a free one, which
     /// [`local_address`](Self::local_address) names.
@@ -80,8 +79,8 @@ pub trait Env: Clone + Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// An error concerns one connection or a shortage, never the listener: the caller goes on, after
-    /// a moment.
+    /// An error concerns one connection or a shortage, never the listener: the caller goes on,
+    /// after a moment. Only a simulated host that has crashed says `ConnectionAborted` for ever.
     ///
     /// # Cancel safety
     ///
@@ -139,7 +138,7 @@ pub trait Env: Clone + Debug + Send + Sync + 'static {
 
     /// Waits until the clock shows `at`, to the millisecond, never less. Returns at once if that is
     /// past.
-    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send + '_;
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send;
 
     /// Fills `out` with random bytes; in production with those that nobody can guess.
     fn fill_random(&self, out: &mut [u8]);

@@ -115,7 +115,10 @@ fn index_in(table: &str, address: Ipv6Addr) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::env::{Env, System};
 
     const TABLE: &str = "\
 00000000000000000000000000000001 01 80 10 80       lo
@@ -131,6 +134,39 @@ fe80000000000000021122fffe334455 1f 40 20 80     eth0
         );
         assert_eq!(index_in(TABLE, "fe80::1".parse().unwrap()), None);
         assert_eq!(index_in("not a table", Ipv6Addr::LOCALHOST), None);
+    }
+
+    /// Needs an interface with IPv6 that can multicast, which loopback cannot; some containers have
+    /// none, and there is nothing to hear then.
+    #[tokio::test]
+    async fn a_group_of_ipv6_is_heard_on_its_interface() {
+        let here = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        let Some(line) = here.lines().find(|line| !line.ends_with(" lo")) else {
+            return;
+        };
+        let interface = Ipv6Addr::from_bits(u128::from_str_radix(&line[..32], 16).unwrap());
+        let env = System::current();
+        let reserved = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+        let group = Group {
+            interface: Some(interface.into()),
+            ttl: Some(0),
+            ..Group::new(
+                "ff12::4".parse().unwrap(),
+                reserved.local_addr().unwrap().port(),
+            )
+        };
+        let first = env.multicast(&group).await.unwrap();
+        let second = env.multicast(&group).await.unwrap();
+        env.send_datagram(&first, b"six").await.unwrap();
+        for socket in [&first, &second] {
+            let mut buffer = [0; 8];
+            let heard = env.receive_datagram(socket, &mut buffer);
+            let heard = tokio::time::timeout(Duration::from_secs(60), heard)
+                .await
+                .unwrap();
+            assert_eq!(heard.unwrap().0, 3);
+            assert_eq!(&buffer[..3], b"six");
+        }
     }
 
     #[test]
