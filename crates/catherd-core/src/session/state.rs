@@ -52,6 +52,24 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// Whether a session could hold this value, were it the only one.
+    ///
+    /// # Errors
+    ///
+    /// It is larger than a whole session may be.
+    pub fn check(&self, slot: &Slot, value: Option<&Value>) -> Result<(), Limit> {
+        let bytes = value.map_or(0, |value| slot.len() + value.len());
+        if bytes > self.session_bytes_max {
+            return Err(Limit::SessionBytes {
+                bytes,
+                max: self.session_bytes_max,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// A property of a session that has a meaning here. Others are kept as they came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Property {
