@@ -231,7 +231,12 @@ impl State {
     /// Whether it was ever committed: a session that was not is known to nobody else, and leaves
     /// no tombstone. A copy that so far only heard of writes is of a session that was.
     pub fn is_committed(&self) -> bool {
-        !self.seen.is_empty() || !self.registers.is_empty() || self.is_behind()
+        !self.holds_nothing() || self.is_behind()
+    }
+
+    /// Whether there is neither a register in the copy nor a write that it has seen.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.seen.is_empty() && self.registers.is_empty()
     }
 
     /// The highest version in the copy. Its writer is the session's owner.
