@@ -304,7 +304,11 @@ fn equal_versions_with_different_bytes_are_counted_and_the_greater_hash_wins() {
     let one = register(version(0, 1, A), Some("one"));
     let two = register(version(0, 1, A), Some("two"));
     let hash = |r: &catherd_core::session::Register| r.value.as_ref().map(|value| value.hash());
-    let winner = if hash(&one) > hash(&two) { "one" } else { "two" };
+    let winner = if hash(&one) > hash(&two) {
+        "one"
+    } else {
+        "two"
+    };
     for texts in [["one", "two"], ["two", "one"]] {
         let mut b = Node::empty(B);
         let with = |text| fragment(vector([(A, 1)]), None, &[("x", version(0, 1, A), text)]);
@@ -437,7 +441,10 @@ fn a_tombstone_is_in_the_digest_for_half_its_life_and_over_at_its_end() {
     b.merge(&tombstone(Duration::ZERO, DAY));
     let entry = b.entry.unwrap();
     let nearly = Duration::from_millis(1);
-    assert_ne!(entry.digest(KEY, now() + (DAY / 2).saturating_sub(nearly), &key), 0);
+    assert_ne!(
+        entry.digest(KEY, now() + (DAY / 2).saturating_sub(nearly), &key),
+        0
+    );
     assert_eq!(entry.digest(KEY, now() + DAY / 2, &key), 0);
     assert!(!entry.is_over(now() + DAY.saturating_sub(nearly)));
     assert!(entry.is_over(now() + DAY));

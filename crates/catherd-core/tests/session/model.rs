@@ -247,13 +247,7 @@ impl Cluster {
     }
 
     /// Puts what a commit wrote on record: a dot names one set of bytes, for ever.
-    fn record(
-        &mut self,
-        key: Key,
-        write: &Write,
-        changed: &[(Slot, Option<Value>)],
-        by: &Writer,
-    ) {
+    fn record(&mut self, key: Key, write: &Write, changed: &[(Slot, Option<Value>)], by: &Writer) {
         let is_new = |version: &Version| {
             version.writer == by.incarnation
                 && version.revision == write.seen.revision(by.incarnation)
