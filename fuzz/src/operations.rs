@@ -162,9 +162,9 @@ impl Nodes {
     }
 
     fn deliver_sent(&self, node: usize, which: u8) {
-        let newest_first = self.sent.iter().rev();
+        let mut newest_first = self.sent.iter().rev();
         let count = self.sent.len().max(1);
-        if let Some(fragment) = newest_first.skip(usize::from(which) % count).next() {
+        if let Some(fragment) = newest_first.nth(usize::from(which) % count) {
             self.deliver(node, fragment);
         }
     }
