@@ -45,11 +45,20 @@ impl Outbox {
             }
         }
         self.measure(now);
-        if progress && self.is_suspect && !self.tickets.is_any_unanswered() {
+        self.answers_again |= progress;
+        self.recover();
+        Ok(())
+    }
+
+    /// The peer is waited for again once it has acknowledged something and nothing is overdue.
+    ///
+    /// To recover at the first acknowledgement would make a peer that is merely too slow suspect
+    /// and not suspect by turns, and each turn would cost somebody the time-out.
+    pub(super) fn recover(&mut self) {
+        if self.is_suspect && self.answers_again && !self.tickets.is_any_unanswered() {
             self.is_suspect = false;
             self.effects.push_back(OutboxEffect::Recovered);
         }
-        Ok(())
     }
 
     fn check(&self, ack: &Ack) -> Result<(), AckError> {

@@ -118,6 +118,8 @@ pub struct Outbox {
     /// Everything up to this number is in the hands of the operating system.
     handed: u64,
     is_suspect: bool,
+    /// The peer has acknowledged something since it became suspect.
+    answers_again: bool,
     is_closed: bool,
     effects: VecDeque<OutboxEffect>,
     is_settled: bool,
@@ -195,6 +197,7 @@ impl Outbox {
             behind: BTreeMap::new(),
             handed: 0,
             is_suspect: false,
+            answers_again: false,
             is_closed: false,
             effects: VecDeque::new(),
             is_settled: false,
@@ -292,6 +295,8 @@ impl Outbox {
         if self.queue.fill(ticket, payload) {
             self.tickets.end(ticket, Outcome::Acknowledged);
             self.is_settled = true;
+            // It may have been the last one that was overdue.
+            self.recover();
         }
     }
 
@@ -388,6 +393,7 @@ impl Outbox {
             });
             if !record.is_behind && !self.is_suspect {
                 self.is_suspect = true;
+                self.answers_again = false;
                 self.counters.suspected += 1;
                 self.effects.push_back(OutboxEffect::Suspect);
             }

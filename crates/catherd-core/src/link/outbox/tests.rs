@@ -908,6 +908,23 @@ fn a_suspect_peer_recovers_when_it_acknowledges_and_nothing_is_overdue() {
 }
 
 #[test]
+fn a_suspect_peer_recovers_too_when_the_last_overdue_frame_need_not_be_sent() {
+    let mut outbox = Outbox::new(OutboxConfig {
+        queue_bytes_max: room(1, 0),
+        ..CONFIG
+    });
+    outbox.push(at(0), fragment(1, "a"));
+    outbox.push(at(0), tombstone(2));
+    write(&mut outbox, at(0));
+    outbox.handle_timeout(at(15_000));
+    outbox.acknowledged(at(15_001), &up_to(1)).unwrap();
+    assert!(outbox.is_suspect());
+    let entry = outbox.take_joined()[0];
+    outbox.fill(entry.ticket, None);
+    assert!(!outbox.is_suspect());
+}
+
+#[test]
 fn an_acknowledgement_of_nothing_new_does_not_recover_the_peer() {
     let mut outbox = Outbox::new(CONFIG);
     outbox.push(at(0), fragment(1, "a"));
