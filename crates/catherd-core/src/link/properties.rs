@@ -106,6 +106,8 @@ struct World {
     wire: BytesMut,
     acks: VecDeque<Ack>,
     marked: BTreeSet<Key>,
+    /// Sessions of which a fragment was shed: only they may have gaps.
+    shed: BTreeSet<usize>,
 }
 
 fn key_of(key: usize) -> Key {
@@ -138,6 +140,7 @@ impl World {
             wire: BytesMut::new(),
             acks: VecDeque::new(),
             marked: BTreeSet::new(),
+            shed: BTreeSet::new(),
         }
     }
 
@@ -217,6 +220,7 @@ impl World {
         }
         let effects: Vec<_> = std::iter::from_fn(|| self.outbox.poll()).collect();
         if self.outbox.snapshot(self.now).counters.shed > shed {
+            self.shed.insert(key);
             assert_eq!(class, FrameClass::Fragment, "a tombstone is never shed");
             assert_eq!(outcome, Some(Outcome::Unacknowledged));
             assert!(
@@ -276,6 +280,11 @@ impl World {
             if head.kind == FrameKind::Fragments {
                 self.inbox.receive(head.number).unwrap();
                 let (key, applied) = self.apply(payload);
+                let has_gap = applied == Applied::Behind;
+                assert!(
+                    !has_gap || self.shed.contains(&key),
+                    "joining makes no gaps"
+                );
                 self.inbox
                     .applied(head.number, CONTEXT, key_of(key), applied);
             }
