@@ -13,7 +13,7 @@ use catherd_core::message::{FrameReader, Message, encode_fragments};
 use catherd_core::session::{Content, Entry, Fetched, Fragment, Slot};
 use catherd_core::table::Table as _;
 use catherd_core::time::Time;
-use catherd_core::version::{Dot, Vector};
+use catherd_core::version::Dot;
 
 use crate::Random;
 use crate::node::{Made, Node};
@@ -80,7 +80,7 @@ impl Bed {
         for from in 0..NODES {
             for to in (0..NODES).filter(|&to| to != from) {
                 for _ in 0..POOL {
-                    connections.push(Connection::new(from, to, config.clone()));
+                    connections.push(Connection::new(from, to, config));
                 }
             }
         }
@@ -427,7 +427,7 @@ impl Bed {
         self.connections[at].outbox.close();
         self.attend(at);
         let (from, to) = (self.connections[at].from, self.connections[at].to);
-        self.connections[at] = Connection::new(from, to, self.config.clone());
+        self.connections[at] = Connection::new(from, to, self.config);
     }
 
     /// `to` asks `from` for a session, and merges what it gets.
@@ -435,7 +435,7 @@ impl Bed {
         let held = self.nodes[to].table.entry(key);
         let held = held.and_then(|entry| entry.live().map(|state| state.seen().clone()));
         let entry = self.nodes[from].table.entry(key);
-        let held = held.unwrap_or_else(Vector::new);
+        let held = held.unwrap_or_default();
         if let Fetched::Fragment(fragment) = Entry::fetch(entry.as_ref(), key, self.now, &held) {
             self.merge(to, &fragment);
         }
