@@ -25,7 +25,10 @@ pub(crate) struct Alone {
 
 impl Alone {
     pub(crate) fn new(view: View) -> Self {
-        Self { view: watch::Sender::new(Arc::new(view)), closed: AtomicBool::new(false) }
+        Self {
+            view: watch::Sender::new(Arc::new(view)),
+            closed: AtomicBool::new(false),
+        }
     }
 }
 
@@ -39,7 +42,10 @@ impl Channel for Alone {
     }
 
     fn send(&self, _now: Time, _to: Incarnation, _frame: Frame) -> Ticket {
-        Ticket { link: 0, frame: FrameTicket::default() }
+        Ticket {
+            link: 0,
+            frame: FrameTicket::default(),
+        }
     }
 
     fn flush(&self) {}
@@ -69,7 +75,8 @@ impl Channel for Alone {
     }
 
     fn become_ready(&self) {
-        self.view.send_modify(|view| Arc::make_mut(view).myself.is_ready = true);
+        self.view
+            .send_modify(|view| Arc::make_mut(view).myself.is_ready = true);
     }
 
     fn met(&self) -> BoxFuture<'static, ()> {
@@ -83,9 +90,5 @@ impl Channel for Alone {
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
-    }
-
-    fn is_networked(&self) -> bool {
-        false
     }
 }

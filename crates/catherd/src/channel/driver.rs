@@ -11,7 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use catherd_core::membership::{ConnectFailure, Direction, Effect, MemberEvent, Membership};
+use catherd_core::membership::{
+    ConnectFailure, Direction, Effect, GoneWhy, MemberEvent, Membership, SuspectWhy,
+};
 use catherd_core::message::{
     FrameKind, FrameReader, Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome,
 };
@@ -31,16 +33,39 @@ use crate::env::{Env, Place};
 pub(super) enum Input {
     Heartbeat(Heartbeat),
     /// Somebody opened a connection; `close` ends it when the member is gone.
-    Hello { hello: Hello, close: Arc<Notify>, verdict: oneshot::Sender<Result<Welcome, Refusal>> },
+    Hello {
+        hello: Hello,
+        close: Arc<Notify>,
+        verdict: oneshot::Sender<Result<Welcome, Refusal>>,
+    },
     /// A connection that this node opened was welcomed.
-    Welcomed { expected: Incarnation, welcome: Welcome, link: Arc<Link> },
-    ConnectFailed { member: Incarnation, failure: ConnectFailure },
+    Welcomed {
+        expected: Incarnation,
+        welcome: Welcome,
+        link: Arc<Link>,
+    },
+    ConnectFailed {
+        member: Incarnation,
+        failure: ConnectFailure,
+    },
     /// A connection ended; `number` is that of an outgoing one.
-    LinkLost { member: Incarnation, number: Option<u64>, close: Option<Arc<Notify>> },
-    Probed { member: Incarnation, answered: bool },
-    Says { member: Incarnation, what: PeerSays },
+    LinkLost {
+        member: Incarnation,
+        number: Option<u64>,
+        close: Option<Arc<Notify>>,
+    },
+    Probed {
+        member: Incarnation,
+        answered: bool,
+    },
+    Says {
+        member: Incarnation,
+        what: PeerSays,
+    },
     BecomeReady,
-    Leave { done: oneshot::Sender<()> },
+    Leave {
+        done: oneshot::Sender<()>,
+    },
 }
 
 pub(super) struct Driver<E: Env> {
@@ -87,29 +112,51 @@ impl<E: Env> Driver<E> {
         let now = self.env.now();
         match input {
             Input::Heartbeat(heartbeat) => self.membership.handle_heartbeat(now, &heartbeat),
-            Input::Hello { hello, close, verdict } => {
+            Input::Hello {
+                hello,
+                close,
+                verdict,
+            } => {
                 let answer = self.membership.handle_hello(now, &hello);
                 if answer.is_ok() && hello.purpose == Purpose::Link {
-                    self.incoming.entry(hello.incarnation).or_default().push(close);
+                    self.incoming
+                        .entry(hello.incarnation)
+                        .or_default()
+                        .push(close);
                 }
                 // The caller may have gone; the reading half notices.
                 let _ = verdict.send(answer);
             }
-            Input::Welcomed { expected, welcome, link } => {
+            Input::Welcomed {
+                expected,
+                welcome,
+                link,
+            } => {
                 self.replace_link(expected, Some(link));
-                self.membership.handle_welcome(now, Some(expected), &welcome);
+                self.membership
+                    .handle_welcome(now, Some(expected), &welcome);
             }
             Input::ConnectFailed { member, failure } => {
                 self.membership.handle_connect_failed(now, member, failure);
             }
-            Input::LinkLost { member, number, close } => self.link_lost(now, member, number, close),
+            Input::LinkLost {
+                member,
+                number,
+                close,
+            } => self.link_lost(now, member, number, close),
             Input::Probed { member, answered } => {
                 self.membership.handle_probe(now, member, answered);
             }
-            Input::Says { member, what: PeerSays::Ready } => {
+            Input::Says {
+                member,
+                what: PeerSays::Ready,
+            } => {
                 self.membership.handle_ready(now, member);
             }
-            Input::Says { member, what: PeerSays::Goodbye } => {
+            Input::Says {
+                member,
+                what: PeerSays::Goodbye,
+            } => {
                 self.membership.handle_goodbye(now, member);
             }
             Input::BecomeReady => {
@@ -133,18 +180,26 @@ impl<E: Env> Driver<E> {
     ) {
         match (number, close) {
             (Some(number), _) => {
-                if self.shared.link_to(member).is_none_or(|link| link.number != number) {
+                if self
+                    .shared
+                    .link_to(member)
+                    .is_none_or(|link| link.number != number)
+                {
                     return;
                 }
                 self.replace_link(member, None);
-                self.membership.handle_link_lost(now, member, Direction::Outgoing);
+                self.membership
+                    .handle_link_lost(now, member, Direction::Outgoing);
             }
             (None, Some(close)) => {
-                let Some(open) = self.incoming.get_mut(&member) else { return };
+                let Some(open) = self.incoming.get_mut(&member) else {
+                    return;
+                };
                 open.retain(|other| !Arc::ptr_eq(other, &close));
                 if open.is_empty() {
                     self.incoming.remove(&member);
-                    self.membership.handle_link_lost(now, member, Direction::Incoming);
+                    self.membership
+                        .handle_link_lost(now, member, Direction::Incoming);
                 }
             }
             (None, None) => {}
@@ -163,14 +218,28 @@ impl<E: Env> Driver<E> {
             match effect {
                 Effect::SendHeartbeat(heartbeat) => {
                     let datagram = heartbeat.to_datagram(self.shared.key.as_ref());
-                    if self.env.send_datagram(&self.group, &datagram).await.is_err() {
-                        self.shared.heartbeats_unsent.fetch_add(1, Ordering::Relaxed);
+                    if self
+                        .env
+                        .send_datagram(&self.group, &datagram)
+                        .await
+                        .is_err()
+                    {
+                        self.shared
+                            .heartbeats_unsent
+                            .fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                Effect::Connect { incarnation, name, address } => {
+                Effect::Connect {
+                    incarnation,
+                    name,
+                    address,
+                } => {
                     self.connect(incarnation, name, address);
                 }
-                Effect::Probe { incarnation, address } => self.probe(incarnation, address),
+                Effect::Probe {
+                    incarnation,
+                    address,
+                } => self.probe(incarnation, address),
                 Effect::Disconnect { incarnation } => {
                     // The view first: nobody is to queue for a link that is about to close.
                     self.publish();
@@ -179,16 +248,12 @@ impl<E: Env> Driver<E> {
                         close.notify_one();
                     }
                 }
-                Effect::Event(event) => self.tell(&event),
+                Effect::Event(event) => self.shared.delivery.happened(to_event(event)),
+                // An effect of a later core, which this shell does not know how to carry out.
+                _ => {}
             }
         }
         self.publish();
-    }
-
-    fn tell(&self, event: &MemberEvent) {
-        if let Some(event) = to_event(event) {
-            self.shared.delivery.happened(event);
-        }
     }
 
     fn publish(&self) {
@@ -199,7 +264,9 @@ impl<E: Env> Driver<E> {
 
     fn connect(&self, member: Incarnation, name: String, address: SocketAddr) {
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
-        let hello = self.membership.hello_for(member, Purpose::Link, self.env.now());
+        let hello = self
+            .membership
+            .hello_for(member, Purpose::Link, self.env.now());
         let deadline = self.env.now() + self.shared.handshake;
         drop(self.env.spawn(async move {
             let opened = tokio::select! {
@@ -209,10 +276,24 @@ impl<E: Env> Driver<E> {
             };
             match opened {
                 Ok((stream, buffer, welcome)) => {
-                    link_up::<E>(&env, &shared, Up { member, name, stream, buffer, welcome }).await;
+                    link_up::<E>(
+                        &env,
+                        &shared,
+                        Up {
+                            member,
+                            name,
+                            stream,
+                            buffer,
+                            welcome,
+                        },
+                    )
+                    .await;
                 }
                 Err(failure) => {
-                    let _ = shared.driver.send(Input::ConnectFailed { member, failure }).await;
+                    let _ = shared
+                        .driver
+                        .send(Input::ConnectFailed { member, failure })
+                        .await;
                 }
             }
         }));
@@ -221,7 +302,9 @@ impl<E: Env> Driver<E> {
     /// A question that the process answers: a connection that is merely accepted proves nothing.
     fn probe(&self, member: Incarnation, address: SocketAddr) {
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
-        let hello = self.membership.hello_for(member, Purpose::Probe, self.env.now());
+        let hello = self
+            .membership
+            .hello_for(member, Purpose::Probe, self.env.now());
         let deadline = self.env.now() + self.shared.handshake;
         drop(self.env.spawn(async move {
             let answered = tokio::select! {
@@ -243,7 +326,13 @@ impl<E: Env> Driver<E> {
         for close in std::mem::take(&mut self.incoming).into_values().flatten() {
             close.notify_one();
         }
-        self.shared.publish(View { is_leaving: true, ..view_of(&self.membership) }, true);
+        self.shared.publish(
+            View {
+                is_leaving: true,
+                ..view_of(&self.membership)
+            },
+            true,
+        );
         self.shared.closed.notify_waiters();
     }
 }
@@ -262,15 +351,22 @@ async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
     let number = shared.next_link.fetch_add(1, Ordering::Relaxed);
     let member = up.member;
     let link = Arc::new(Link::new(
-        Peer { number, member, name: up.name },
+        Peer {
+            number,
+            member,
+            name: up.name,
+        },
         Box::new(writer),
         shared.outbox.clone(),
         shared.key.clone(),
         Arc::clone(&shared.delivery),
         Arc::new(env.clone()),
     ));
-    let welcomed =
-        Input::Welcomed { expected: member, welcome: up.welcome, link: Arc::clone(&link) };
+    let welcomed = Input::Welcomed {
+        expected: member,
+        welcome: up.welcome,
+        link: Arc::clone(&link),
+    };
     if shared.driver.send(welcomed).await.is_err() {
         return;
     }
@@ -281,7 +377,11 @@ async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
     let ended = link.run(reader, up.buffer, says).await;
     report(shared, &link.name, ended);
     link.close();
-    let lost = Input::LinkLost { member, number: Some(number), close: None };
+    let lost = Input::LinkLost {
+        member,
+        number: Some(number),
+        close: None,
+    };
     let _ = shared.driver.send(lost).await;
 }
 
@@ -294,7 +394,10 @@ async fn open<E: Env>(
 ) -> Result<(E::Stream, BytesMut, Welcome), ConnectFailure> {
     let unreachable = |_: io::Error| ConnectFailure::Unreachable;
     let mut stream = env.connect(address).await.map_err(unreachable)?;
-    env.faults().at(Place::BeforeHello).await.map_err(unreachable)?;
+    env.faults()
+        .at(Place::BeforeHello)
+        .await
+        .map_err(unreachable)?;
     let frame = Message::Hello(hello.clone()).to_frame(shared.key.as_ref());
     stream.write_all(&frame).await.map_err(unreachable)?;
     stream.flush().await.map_err(unreachable)?;
@@ -328,7 +431,11 @@ pub(super) async fn accepted<E: Env>(
     let (member, name, purpose) = (hello.incarnation, hello.name.clone(), hello.purpose);
     let close = Arc::new(Notify::new());
     let (verdict, judged) = oneshot::channel();
-    let input = Input::Hello { hello, close: Arc::clone(&close), verdict };
+    let input = Input::Hello {
+        hello,
+        close: Arc::clone(&close),
+        verdict,
+    };
     if shared.driver.send(input).await.is_err() {
         return;
     }
@@ -362,7 +469,14 @@ pub(super) async fn accepted<E: Env>(
         }
     };
     report(&shared, &name, ended);
-    let _ = shared.driver.send(Input::LinkLost { member, number: None, close: Some(close) }).await;
+    let _ = shared
+        .driver
+        .send(Input::LinkLost {
+            member,
+            number: None,
+            close: Some(close),
+        })
+        .await;
 }
 
 async fn first_message<S: AsyncRead + AsyncWrite + Unpin>(
@@ -414,15 +528,78 @@ fn view_of(membership: &Membership) -> View {
             is_suspect: false,
         },
         members: members.collect(),
-        missing: membership.missing().map(|(name, _)| name.to_owned()).collect(),
+        missing: membership
+            .missing()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
         declared_gone: membership.declared_gone(),
         is_leaving: false,
     }
 }
 
-fn to_event(event: &MemberEvent) -> Option<Event> {
-    let _ = event;
-    None
+fn to_event(event: MemberEvent) -> Event {
+    match event {
+        MemberEvent::Added { name, address } => Event::MemberAdded { name, address },
+        MemberEvent::Ready { name } => Event::MemberReady { name },
+        MemberEvent::Suspect { name, why } => {
+            let why = match why {
+                SuspectWhy::Silent => "no heartbeat for the drop time",
+                SuspectWhy::LinkLost => "its connection broke",
+                SuspectWhy::Rival => "another process has its name",
+                SuspectWhy::Late => "its heartbeat is late, and another member is gone",
+            };
+            Event::MemberSuspect {
+                name,
+                why: why.to_owned(),
+            }
+        }
+        MemberEvent::Gone { name, why } => {
+            let why = match why {
+                GoneWhy::ProbeFailed => "it did not answer a probe",
+                GoneWhy::Goodbye => "it said goodbye",
+                GoneWhy::NewIncarnation => "another process has taken its place",
+            };
+            Event::MemberGone {
+                name,
+                why: why.to_owned(),
+            }
+        }
+        MemberEvent::Refused {
+            name,
+            address,
+            refusal,
+            by_us,
+        } => {
+            let by = if by_us {
+                "refused here"
+            } else {
+                "refused there"
+            };
+            let why = format!("{by}: {}", remedy(refusal));
+            Event::HelloRefused { name, address, why }
+        }
+        MemberEvent::NameTaken { name, address } => Event::NameTaken { name, address },
+        MemberEvent::Alone => Event::Alone,
+        // Events of a later core are told when this shell knows them.
+        other => Event::HelloRefused {
+            name: format!("{other:?}"),
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            why: "an event that this release cannot name".to_owned(),
+        },
+    }
+}
+
+fn remedy(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::OtherCluster => "it is of another cluster; give all members one clusterId",
+        Refusal::NoCommonProtocol => "the releases have no protocol in common; update the older",
+        Refusal::NameTaken => "a live member has this name; give each node its own jvmRoute",
+        Refusal::OtherIncarnation => "another process listens there by now",
+        Refusal::Myself => "it has the identity of this process; start it anew",
+        Refusal::Leaving => "the node is leaving",
+        Refusal::Full => "the node knows as many processes as it can hold",
+        _ => "for a reason that this release does not know",
+    }
 }
 
 /// Who connects has this long for its hello.

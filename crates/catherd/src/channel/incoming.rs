@@ -35,9 +35,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// Serves the connection to its end.
     pub(super) async fn run(mut self, mut says: impl FnMut(PeerSays)) -> io::Result<()> {
         let max = self.delivery.session_bytes_max();
-        let frames = FrameReader::new(
-            Message::bytes_max(catherd_core::message::FrameKind::Whole, max) + 16,
-        );
+        let frames =
+            FrameReader::new(Message::bytes_max(catherd_core::message::FrameKind::Whole, max) + 16);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
         loop {
             let mut applied = false;
@@ -91,9 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             Applied::Twin => 2,
             Applied::Behind => 3,
         };
-        let worst = results.iter().max_by_key(|(_, _, applied)| weight(*applied));
+        let worst = results
+            .iter()
+            .max_by_key(|(_, _, applied)| weight(*applied));
         let (context, key, applied) =
-            worst.copied().unwrap_or((ContextId(u32::MAX), Key::MIN, Applied::Complete));
+            worst
+                .copied()
+                .unwrap_or((ContextId(u32::MAX), Key::MIN, Applied::Complete));
         inbox.applied(number, context, key, applied);
         if applied == Applied::Behind {
             self.ask(context, key, gaps, out);
@@ -104,11 +107,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         if gaps.asked.contains_key(&(context, key)) {
             return;
         }
-        let Some((name, held)) = self.delivery.wanted(context, key) else { return };
+        let Some((name, held)) = self.delivery.wanted(context, key) else {
+            return;
+        };
         gaps.next_question += 1;
         let question = gaps.next_question;
         gaps.asked.insert((context, key), question);
-        Message::Fetch { question, context: name, wanted: vec![(key, held)] }.put(None, out);
+        Message::Fetch {
+            question,
+            context: name,
+            wanted: vec![(key, held)],
+        }
+        .put(None, out);
     }
 
     /// The gap of a session may be closed by its answer, or by what came another way.
@@ -131,7 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         says: &mut impl FnMut(PeerSays),
     ) -> io::Result<()> {
         match message {
-            Message::Whole { question, context, answers } => {
+            Message::Whole {
+                question,
+                context,
+                answers,
+            } => {
                 if !gaps.asked.values().any(|&asked| asked == question) {
                     return Err(bad("an answer to a question that was not asked"));
                 }
@@ -141,9 +155,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                     self.delivery.apply(&context, &[fragment]);
                 }
             }
-            Message::Fetch { question, context, wanted } => {
+            Message::Fetch {
+                question,
+                context,
+                wanted,
+            } => {
                 let answers = self.delivery.answer(&context, &wanted);
-                Message::Whole { question, context, answers }.put(None, out);
+                Message::Whole {
+                    question,
+                    context,
+                    answers,
+                }
+                .put(None, out);
             }
             Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
             Message::Ready => says(PeerSays::Ready),

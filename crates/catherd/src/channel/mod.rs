@@ -24,7 +24,7 @@ use bytes::Bytes;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Frame};
 use catherd_core::message::{Answer, Message};
-use catherd_core::placement::Placement;
+use catherd_core::placement::{Candidate, Placement};
 use catherd_core::session::Fragment;
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
@@ -89,11 +89,6 @@ pub trait Channel: Debug + Send + Sync + 'static {
 
     /// Whether the channel has been left.
     fn is_closed(&self) -> bool;
-
-    /// Whether there can be other members at all.
-    fn is_networked(&self) -> bool {
-        true
-    }
 }
 
 /// What a channel hands to the sessions. Called from the tasks of the channel; never waits.
@@ -191,13 +186,38 @@ impl View {
 
     /// The member that is this process.
     pub fn member(&self, incarnation: Incarnation) -> Option<&ViewMember> {
-        let at = self.members.binary_search_by_key(&incarnation, |member| member.incarnation);
+        let at = self
+            .members
+            .binary_search_by_key(&incarnation, |member| member.incarnation);
         at.ok().map(|at| &self.members[at])
     }
 
     /// Whether writers wait for this member.
     pub fn is_ready(&self, incarnation: Incarnation) -> bool {
-        self.member(incarnation).is_some_and(|member| member.is_ready)
+        self.member(incarnation)
+            .is_some_and(|member| member.is_ready)
+    }
+
+    /// Appends the members that hold a session of this node besides it: members of its domain.
+    pub fn holders(&self, placement: Placement, key: Key, out: &mut Vec<Incarnation>) {
+        let near = |member: &&ViewMember| member.domain == self.myself.domain;
+        let candidate = |member: &ViewMember| member.incarnation;
+        match placement {
+            Placement::Nobody => {}
+            // The usual case, without a list of candidates.
+            Placement::Everyone => out.extend(self.members.iter().filter(near).map(candidate)),
+            Placement::Backups { .. } => {
+                let others = self.members.iter().filter(near);
+                let candidates: Vec<_> = others
+                    .chain([&self.myself])
+                    .map(|member| Candidate {
+                        incarnation: member.incarnation,
+                        name: &member.name,
+                    })
+                    .collect();
+                placement.holders(key, self.myself.incarnation, &candidates, out);
+            }
+        }
     }
 
     /// Whether a member was declared gone and has not said goodbye.

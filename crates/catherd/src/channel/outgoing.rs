@@ -165,9 +165,8 @@ impl Link {
         if let Some(outcome) = inner.outbox.outcome(ticket) {
             return Poll::Ready(outcome);
         }
-        let waits = |(other, waker): &(FrameTicket, Waker)| {
-            *other == ticket && waker.will_wake(cx.waker())
-        };
+        let waits =
+            |(other, waker): &(FrameTicket, Waker)| *other == ticket && waker.will_wake(cx.waker());
         if !inner.waiting.iter().any(waits) {
             inner.waiting.push((ticket, cx.waker().clone()));
         }
@@ -184,8 +183,15 @@ impl Link {
         let question = self.next_question.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.questions.lock().insert(question, answer);
-        let _forget = Forget { link: &self, question };
-        self.tell(&Message::Fetch { question, context, wanted });
+        let _forget = Forget {
+            link: &self,
+            question,
+        };
+        self.tell(&Message::Fetch {
+            question,
+            context,
+            wanted,
+        });
         tokio::select! {
             biased;
             answers = answered => answers.map_err(|_| Unanswered),
@@ -277,15 +283,25 @@ impl Link {
     fn handle(&self, message: Message, says: &mut impl FnMut(PeerSays)) -> io::Result<()> {
         match message {
             Message::Ack(ack) => self.acknowledged(&ack)?,
-            Message::Whole { question, answers, .. } => {
+            Message::Whole {
+                question, answers, ..
+            } => {
                 if let Some(asker) = self.questions.lock().remove(&question) {
                     // Whoever asked may have given up.
                     let _ = asker.send(answers);
                 }
             }
-            Message::Fetch { question, context, wanted } => {
+            Message::Fetch {
+                question,
+                context,
+                wanted,
+            } => {
                 let answers = self.delivery.answer(&context, &wanted);
-                self.tell(&Message::Whole { question, context, answers });
+                self.tell(&Message::Whole {
+                    question,
+                    context,
+                    answers,
+                });
             }
             Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
             Message::Ready => says(PeerSays::Ready),
@@ -310,7 +326,9 @@ impl Link {
             let now = self.surroundings.now();
             let timeout = self.inner.lock().outbox.poll_timeout();
             // A frame that is queued later has a later deadline than this.
-            let at = timeout.unwrap_or(now + self.ack_timeout).min(now + self.ack_timeout);
+            let at = timeout
+                .unwrap_or(now + self.ack_timeout)
+                .min(now + self.ack_timeout);
             tokio::select! {
                 biased;
                 () = self.stirred.notified() => {
@@ -371,7 +389,12 @@ impl Link {
             if effects.is_empty() && inner.drained.is_empty() {
                 return;
             }
-            let Inner { outbox, waiting, drained, .. } = &mut *inner;
+            let Inner {
+                outbox,
+                waiting,
+                drained,
+                ..
+            } = &mut *inner;
             waiting.retain(|(ticket, waker)| {
                 let open = outbox.outcome(*ticket).is_none();
                 if !open {
@@ -391,10 +414,14 @@ impl Link {
         match effect {
             OutboxEffect::Settled => {}
             OutboxEffect::Suspect => {
-                self.delivery.happened(Event::MemberSlow { name: self.name.clone() });
+                self.delivery.happened(Event::MemberSlow {
+                    name: self.name.clone(),
+                });
             }
             OutboxEffect::Recovered => {
-                self.delivery.happened(Event::MemberRecovered { name: self.name.clone() });
+                self.delivery.happened(Event::MemberRecovered {
+                    name: self.name.clone(),
+                });
             }
             OutboxEffect::Marked { context, key } => self.delivery.marked(context, key),
             OutboxEffect::Ended { context, key } => {

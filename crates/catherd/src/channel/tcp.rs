@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use catherd_core::key::Key;
-use catherd_core::link::{Frame, Outcome, OutboxConfig, Ticket as FrameTicket};
+use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
 use catherd_core::membership::{Membership, MembershipConfig, Myself};
 use catherd_core::message::{Answer, ClusterKey, Message};
 use catherd_core::time::Time;
@@ -110,7 +110,8 @@ impl Shared {
             }
             changed
         });
-        self.met.send_if_modified(|published| std::mem::replace(published, met) != met);
+        self.met
+            .send_if_modified(|published| std::mem::replace(published, met) != met);
     }
 
     pub(super) fn count(&self, membership: &Membership) {
@@ -133,7 +134,9 @@ pub(crate) struct TcpChannel {
 
 impl fmt::Debug for TcpChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpChannel").field("view", &self.shared.view.borrow()).finish_non_exhaustive()
+        f.debug_struct("TcpChannel")
+            .field("view", &self.shared.view.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -185,7 +188,12 @@ impl TcpChannel {
             delivery,
             driver,
         )));
-        drop(env.spawn(accept_all(env.clone(), Arc::clone(&shared), listener, connections)));
+        drop(env.spawn(accept_all(
+            env.clone(),
+            Arc::clone(&shared),
+            listener,
+            connections,
+        )));
         let run = Driver {
             env: env.clone(),
             shared: Arc::clone(&shared),
@@ -195,7 +203,12 @@ impl TcpChannel {
             incoming: BTreeMap::new(),
         };
         drop(env.spawn(run.run()));
-        Ok(Self { shared, started: now, frequency, sleep: Arc::new(env) })
+        Ok(Self {
+            shared,
+            started: now,
+            frequency,
+            sleep: Arc::new(env),
+        })
     }
 }
 
@@ -223,14 +236,17 @@ async fn accept_all<E: Env>(
 ) {
     let places = Arc::new(Semaphore::new(connections));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let arrived = tokio::select! {
             biased;
             () = shared.closed.notified() => return,
             arrived = env.accept(&mut listener) => arrived,
         };
         let Ok((stream, from)) = arrived else {
-            env.sleep_until(env.now() + Duration::from_millis(100)).await;
+            env.sleep_until(env.now() + Duration::from_millis(100))
+                .await;
             continue;
         };
         let serve = accepted(env.clone(), Arc::clone(&shared), stream, from);
@@ -252,8 +268,14 @@ impl Channel for TcpChannel {
 
     fn send(&self, now: Time, to: Incarnation, frame: Frame) -> Ticket {
         match self.shared.links.read().by_member.get(&to) {
-            Some(link) => Ticket { link: link.number, frame: link.push(now, frame) },
-            None => Ticket { link: 0, frame: FrameTicket::default() },
+            Some(link) => Ticket {
+                link: link.number,
+                frame: link.push(now, frame),
+            },
+            None => Ticket {
+                link: 0,
+                frame: FrameTicket::default(),
+            },
         }
     }
 
@@ -291,7 +313,9 @@ impl Channel for TcpChannel {
     }
 
     fn link_status(&self, to: Incarnation) -> LinkStatus {
-        self.shared.link_to(to).map_or_else(LinkStatus::default, |link| link.status())
+        self.shared
+            .link_to(to)
+            .map_or_else(LinkStatus::default, |link| link.status())
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

@@ -76,7 +76,9 @@ impl ClusterBuilder {
             drop_time: Duration::from_secs(3),
             missing_for: Duration::from_secs(3600),
             domain: "catalina".to_owned(),
-            listen: (4001..=4020).map(|port| SocketAddr::new(loopback, port)).collect(),
+            listen: (4001..=4020)
+                .map(|port| SocketAddr::new(loopback, port))
+                .collect(),
             allow_plaintext: false,
         }
     }
@@ -244,7 +246,11 @@ impl ClusterBuilder {
         let delivery = Arc::clone(&node) as Arc<dyn crate::channel::Delivery>;
         let channel = TcpChannel::start(env, config, delivery)
             .await
-            .map_err(|source| StartError::Network { listen, group, source })?;
+            .map_err(|source| StartError::Network {
+                listen,
+                group,
+                source,
+            })?;
         node.set_channel(Arc::new(channel));
         Ok(Cluster::new(node))
     }
@@ -259,14 +265,21 @@ impl ClusterBuilder {
         if !self.name.is_empty() {
             check_name("node_name", &self.name)?;
         }
-        let node =
-            Arc::new(Node::new(self.name.clone(), &self.cluster_id, self.mode, Arc::new(system)));
+        let node = Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            self.mode,
+            Arc::new(system),
+        ));
         let myself = ViewMember {
             incarnation: node.incarnation,
             name: self.name,
             ..ViewMember::default()
         };
-        let channel = Alone::new(View { myself, ..View::default() });
+        let channel = Alone::new(View {
+            myself,
+            ..View::default()
+        });
         channel.become_ready();
         node.set_channel(Arc::new(channel));
         Ok(Cluster::new(node))
@@ -310,7 +323,11 @@ impl ClusterBuilder {
             },
             outbox: OutboxConfig {
                 joining: Joining::Keep,
-                confirm: if self.wait_for_ack { Confirm::Applied } else { Confirm::Written },
+                confirm: if self.wait_for_ack {
+                    Confirm::Applied
+                } else {
+                    Confirm::Written
+                },
                 queue_bytes_max: self.queue_bytes_max,
                 queue_frames_max: self.queue_frames_max,
                 ack_timeout: self.ack_timeout,
@@ -372,7 +389,11 @@ impl fmt::Display for StartError {
                 f,
                 "the node cannot listen for members at {} or join the group {}:{}; choose a free \
                  tcpListenPort, an address of this machine, and an interface with multicast",
-                listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                listen
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 group.address,
                 group.port
             ),

@@ -163,7 +163,11 @@ impl Event {
             }
             Self::MemberGone { name, why } => warn!(node, member = name, why, "member gone"),
             Self::MemberSlow { name } => {
-                warn!(node, member = name, "member does not acknowledge; not waited for");
+                warn!(
+                    node,
+                    member = name,
+                    "member does not acknowledge; not waited for"
+                );
             }
             Self::MemberRecovered { name } => {
                 info!(node, member = name, "member acknowledges again");
@@ -179,24 +183,54 @@ impl Event {
             ),
             Self::Alone => warn!(node, "no other member heard"),
             Self::Ready => info!(node, "ready"),
-            Self::SessionDestroyed { context, session, why } => {
-                debug!(node, context, session = format!("{session:016x}"), ?why, "session ended");
+            Self::SessionDestroyed {
+                context,
+                session,
+                why,
+            } => {
+                debug!(
+                    node,
+                    context,
+                    session = format!("{session:016x}"),
+                    ?why,
+                    "session ended"
+                );
             }
-            Self::Conflict { context, session, registers } => info!(
+            Self::Conflict {
+                context,
+                session,
+                registers,
+            } => info!(
                 node,
                 context,
                 session = format!("{session:016x}"),
                 registers,
                 "concurrent writes; the higher version won"
             ),
-            Self::Alarm { context, session, what } => {
-                error!(node, context, session = format!("{session:016x}"), what, "alarm");
+            Self::Alarm {
+                context,
+                session,
+                what,
+            } => {
+                error!(
+                    node,
+                    context,
+                    session = format!("{session:016x}"),
+                    what,
+                    "alarm"
+                );
             }
             Self::TombstonesForgotten { context, count } => {
-                warn!(node, context, count, "tombstones forgotten; raise maxTombstones");
+                warn!(
+                    node,
+                    context, count, "tombstones forgotten; raise maxTombstones"
+                );
             }
             Self::BadConnection { from, why } => {
-                warn!(node, from, why, "connection closed because of what came over it");
+                warn!(
+                    node,
+                    from, why, "connection closed because of what came over it"
+                );
             }
         }
     }

@@ -46,13 +46,12 @@ impl Cluster {
     pub async fn ready(&self) {
         let channel = self.node.channel();
         channel.met().await;
-        if channel.view().members.is_empty() && !channel.view().myself.is_ready {
-            self.node.note_alone();
-        }
         channel.become_ready();
         let mut views = channel.watch();
         // The sender lives as long as the channel.
-        let _ = views.wait_for(|view| view.myself.is_ready || view.is_leaving).await;
+        let _ = views
+            .wait_for(|view| view.myself.is_ready || view.is_leaving)
+            .await;
     }
 
     /// The members at present.
@@ -90,7 +89,12 @@ impl Cluster {
             state: state(&view, channel.is_closed()),
             members,
             missing: view.missing.clone(),
-            contexts: self.node.contexts().iter().map(|context| context_status(context)).collect(),
+            contexts: self
+                .node
+                .contexts()
+                .iter()
+                .map(|context| context_status(context))
+                .collect(),
             counters: self.node.counters.status(),
             channel: channel.counters(),
         }

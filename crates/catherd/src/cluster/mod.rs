@@ -8,7 +8,7 @@ mod node;
 mod status;
 
 pub use builder::{ClusterBuilder, Mode, StartError};
-pub(crate) use counters::Counters;
+
 pub use counters::CountersStatus;
 pub use events::{Event, Events, SessionEnd};
 pub use handle::Cluster;

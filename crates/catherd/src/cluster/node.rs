@@ -68,7 +68,9 @@ impl Node {
     }
 
     pub(crate) fn channel(&self) -> &Arc<dyn Channel> {
-        self.channel.get().expect("set before the node is handed out")
+        self.channel
+            .get()
+            .expect("set before the node is handed out")
     }
 
     pub(crate) fn register(
@@ -91,7 +93,10 @@ impl Node {
 
     fn named(&self, context: &str) -> Option<Arc<ContextInner>> {
         let contexts = self.contexts.read();
-        contexts.iter().find(|candidate| candidate.name == context).cloned()
+        contexts
+            .iter()
+            .find(|candidate| candidate.name == context)
+            .cloned()
     }
 
     fn numbered(&self, context: ContextId) -> Option<Arc<ContextInner>> {
@@ -100,7 +105,10 @@ impl Node {
 
     pub(crate) fn next_birth(&self) -> Birth {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Birth { incarnation: self.incarnation, serial }
+        Birth {
+            incarnation: self.incarnation,
+            serial,
+        }
     }
 
     pub(crate) fn wall_clock_millis(&self) -> i64 {
@@ -126,13 +134,6 @@ impl Node {
         event.log(&self.name);
         // Nobody may be listening.
         let _ = self.events.send(event);
-    }
-
-    /// Nobody was heard: in a cluster, more often a fault of the network than a wish.
-    pub(super) fn note_alone(&self) {
-        if self.channel().is_networked() {
-            self.emit(Event::Alone);
-        }
     }
 
     pub(super) fn events(&self) -> Events {
@@ -165,8 +166,10 @@ impl Node {
                 })
                 .collect();
             for batch in ages.chunks(TOUCHES_MAX) {
-                let message =
-                    Message::Touch { context: context.name.clone(), ages: batch.to_vec() };
+                let message = Message::Touch {
+                    context: context.name.clone(),
+                    ages: batch.to_vec(),
+                };
                 self.channel().tell_all(&message);
             }
         }
@@ -202,11 +205,14 @@ impl Delivery for Node {
 
     fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)> {
         let context = self.numbered(context)?;
-        context.is_behind(key).then(|| (context.name.clone(), context.seen(key)))
+        context
+            .is_behind(key)
+            .then(|| (context.name.clone(), context.seen(key)))
     }
 
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
-        self.named(context).map_or_else(Vec::new, |context| context.answer(wanted))
+        self.named(context)
+            .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
     fn touched(&self, context: &str, ages: &[(Key, Duration)]) {
@@ -224,7 +230,10 @@ impl Delivery for Node {
     }
 
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key) {
-        if let Some(context) = self.numbered(context) {
+        // Its own end may have overtaken its writes in the queue: then there is nothing to learn.
+        if let Some(context) = self.numbered(context)
+            && !context.has_ended(key)
+        {
             self.surroundings.spawn(Box::pin(async move {
                 context.ask(&[member], key).await;
             }));
@@ -244,6 +253,10 @@ impl Delivery for Node {
 
     fn session_bytes_max(&self) -> usize {
         let contexts = self.contexts.read();
-        contexts.iter().map(|context| context.manager.session_bytes_max).max().unwrap_or(1 << 20)
+        contexts
+            .iter()
+            .map(|context| context.manager.session_bytes_max)
+            .max()
+            .unwrap_or(1 << 20)
     }
 }

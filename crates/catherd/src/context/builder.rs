@@ -75,7 +75,10 @@ impl Manager {
 
     /// This node alone holds its sessions; nothing of them is sent.
     pub fn standard() -> Self {
-        Self { placement: Placement::Nobody, ..Self::delta() }
+        Self {
+            placement: Placement::Nobody,
+            ..Self::delta()
+        }
     }
 
     /// `false`: the entire session goes out after every request, changed or not (HOW-TO, "How it
@@ -265,7 +268,11 @@ impl ContextBuilder {
         let inner = self.node.register(|node, id| ContextInner {
             id,
             name,
-            cookie_path: if cookie_path.is_empty() { "/".to_owned() } else { cookie_path },
+            cookie_path: if cookie_path.is_empty() {
+                "/".to_owned()
+            } else {
+                cookie_path
+            },
             cookie_secure: self.cookie_secure,
             manager: self.manager,
             max_inactive: self.max_inactive,

@@ -18,7 +18,7 @@ pub use builder::{Context, ContextBuilder, ContextError, Manager, Stale};
 pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
 pub(crate) use serve::{Served, Unserved};
-pub(crate) use table::{Cell, SessionTable};
+pub(crate) use table::SessionTable;
 
 use crate::cluster::Node;
 
@@ -44,18 +44,27 @@ impl ContextInner {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        Rules { session_bytes_max: self.manager.session_bytes_max, ..Rules::default() }
+        Rules {
+            session_bytes_max: self.manager.session_bytes_max,
+            ..Rules::default()
+        }
     }
 
     /// How long the end of a session is remembered.
     fn tombstone_life(&self, idle_limit: Option<Duration>) -> Duration {
-        self.manager.tombstone_life.unwrap_or_else(|| Tombstone::life_for(idle_limit))
+        self.manager
+            .tombstone_life
+            .unwrap_or_else(|| Tombstone::life_for(idle_limit))
     }
 
     /// How long before an unused copy is dropped here: the owner a little after the limit, the
     /// others later, for touches may be under way.
     fn tolerance(&self, is_owner: bool) -> Duration {
-        if is_owner { 2 * TOUCH_INTERVAL } else { self.manager.expire_tolerance }
+        if is_owner {
+            2 * TOUCH_INTERVAL
+        } else {
+            self.manager.expire_tolerance
+        }
     }
 }
 

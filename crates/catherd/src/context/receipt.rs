@@ -27,7 +27,11 @@ const MISSED: u8 = 2;
 impl Receipt {
     /// For a write that went out under `tickets`.
     pub(crate) fn new(tickets: Vec<Ticket>, copy_wanted: bool) -> Self {
-        Self(Arc::new(Waits { tickets, copy_wanted, settled: AtomicU8::new(OPEN) }))
+        Self(Arc::new(Waits {
+            tickets,
+            copy_wanted,
+            settled: AtomicU8::new(OPEN),
+        }))
     }
 
     /// Whether all who had to have acknowledged; if not, the answer says "degraded".

@@ -28,7 +28,11 @@ impl ContextInner {
     /// Makes a session under a key that nobody has; nobody else hears of it before its commit.
     /// `None` if the table is full.
     pub(crate) fn create(&self) -> Option<Current> {
-        if self.manager.max_active_sessions.is_some_and(|max| self.table.live() >= max) {
+        if self
+            .manager
+            .max_active_sessions
+            .is_some_and(|max| self.table.live() >= max)
+        {
             self.node.counters.sessions_refused.add(1);
             return None;
         }
@@ -63,8 +67,11 @@ impl ContextInner {
     /// was set is discarded and counted.
     pub(crate) fn commit(&self, current: &Current) {
         let now = self.node.surroundings.now();
-        let extent =
-            if self.manager.use_dirty_flag { Extent::Changes } else { Extent::Entire };
+        let extent = if self.manager.use_dirty_flag {
+            Extent::Changes
+        } else {
+            Extent::Entire
+        };
         let sent = self.table.within(&current.cell, now, |slot| {
             let state = slot.entry.as_mut().and_then(Entry::live_mut);
             let Some(state) = state.filter(|state| state.birth() == current.birth) else {
@@ -76,7 +83,10 @@ impl ContextInner {
                 return false;
             };
             let since = write.since.map(|since| since.revision);
-            let fragment = Fragment { key: current.cell.key, content: Content::Write(write) };
+            let fragment = Fragment {
+                key: current.cell.key,
+                content: Content::Write(write),
+            };
             slot.receipt = self.queue(now, &[fragment], since, FrameClass::Fragment);
             true
         });
@@ -119,30 +129,44 @@ impl ContextInner {
     ) -> Option<(Current, Option<Receipt>)> {
         let now = self.node.surroundings.now();
         let old_key = current.cell.key;
-        let moved = self.table.with_two((old_key, to.0), now, |(_, old), (cell, new)| {
-            let state = old.entry.as_ref().and_then(Entry::live)?;
-            if state.birth() != current.birth {
-                return None;
-            }
-            let life = self.tombstone_life(state.idle_limit());
-            let changed = Entry::change_id(
-                (old_key, &mut old.entry),
-                (to.0, &mut new.entry),
-                to.1,
-                now,
-                &self.writer(),
-                life,
-                &self.rules(),
-            )?;
-            new.served = true;
-            new.requests = 1;
-            let class =
-                if changed.old.is_some() { FrameClass::Tombstone } else { FrameClass::Fragment };
-            let fragments: Vec<_> = [Some(changed.new), changed.old].into_iter().flatten().collect();
-            let receipt = self.queue(now, &fragments, None, class);
-            new.receipt.clone_from(&receipt);
-            Some((Current { cell: Arc::clone(cell), birth: to.1 }, receipt))
-        });
+        let moved = self
+            .table
+            .with_two((old_key, to.0), now, |(_, old), (cell, new)| {
+                let state = old.entry.as_ref().and_then(Entry::live)?;
+                if state.birth() != current.birth {
+                    return None;
+                }
+                let life = self.tombstone_life(state.idle_limit());
+                let changed = Entry::change_id(
+                    (old_key, &mut old.entry),
+                    (to.0, &mut new.entry),
+                    to.1,
+                    now,
+                    &self.writer(),
+                    life,
+                    &self.rules(),
+                )?;
+                new.served = true;
+                new.requests = 1;
+                let class = if changed.old.is_some() {
+                    FrameClass::Tombstone
+                } else {
+                    FrameClass::Fragment
+                };
+                let fragments: Vec<_> = [Some(changed.new), changed.old]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                let receipt = self.queue(now, &fragments, None, class);
+                new.receipt.clone_from(&receipt);
+                Some((
+                    Current {
+                        cell: Arc::clone(cell),
+                        birth: to.1,
+                    },
+                    receipt,
+                ))
+            });
         self.node.flush_links();
         moved
     }
@@ -153,12 +177,15 @@ impl ContextInner {
         if let [new, old] = fragments
             && new.key != old.key
         {
-            return self.table.with_two((new.key, old.key), now, |(_, first), (_, second)| {
-                vec![self.merge(first, now, new), self.merge(second, now, old)]
-            });
+            return self
+                .table
+                .with_two((new.key, old.key), now, |(_, first), (_, second)| {
+                    vec![self.merge(first, now, new), self.merge(second, now, old)]
+                });
         }
         let merge = |fragment: &Fragment| {
-            self.table.with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+            self.table
+                .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
         };
         fragments.iter().map(merge).collect()
     }
@@ -167,7 +194,9 @@ impl ContextInner {
     pub(crate) fn touched(&self, ages: &[(Key, Duration)]) {
         let now = self.node.surroundings.now();
         for &(key, age) in ages {
-            let Some(cell) = self.table.find(key) else { continue };
+            let Some(cell) = self.table.find(key) else {
+                continue;
+            };
             cell.slot(|slot| {
                 if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
                     state.touch(now.ago(age));
@@ -183,13 +212,20 @@ impl ContextInner {
         let write = self.table.look(key, |slot| {
             let state = slot.entry.as_ref()?.live()?;
             Some(match since {
-                Some(revision) => {
-                    state.since(now, Dot { writer: self.node.incarnation, revision })
-                }
+                Some(revision) => state.since(
+                    now,
+                    Dot {
+                        writer: self.node.incarnation,
+                        revision,
+                    },
+                ),
                 None => state.whole(now),
             })
         })??;
-        let fragment = Fragment { key, content: Content::Write(write) };
+        let fragment = Fragment {
+            key,
+            content: Content::Write(write),
+        };
         Some(encode_fragments(&self.name, &[fragment]))
     }
 
@@ -223,7 +259,10 @@ impl ContextInner {
             // Some more than necessary: it takes a look at every entry.
             let now = self.node.surroundings.now();
             let forgotten = self.table.forget_oldest_tombstones(excess + max / 64, now);
-            self.node.counters.tombstones_forgotten.add(forgotten as u64);
+            self.node
+                .counters
+                .tombstones_forgotten
+                .add(forgotten as u64);
             self.node.emit(Event::TombstonesForgotten {
                 context: self.name.clone(),
                 count: forgotten as u64,
@@ -232,17 +271,29 @@ impl ContextInner {
     }
 
     pub(crate) fn is_owner(&self, state: &State) -> bool {
-        state.highest().is_none_or(|version| version.writer == self.node.incarnation)
+        state
+            .highest()
+            .is_none_or(|version| version.writer == self.node.incarnation)
     }
 
     fn writer(&self) -> Writer {
-        Writer { incarnation: self.node.incarnation, gone: self.node.declared_gone(), floor: 0 }
+        Writer {
+            incarnation: self.node.incarnation,
+            gone: self.node.declared_gone(),
+            floor: 0,
+        }
     }
 
     fn merge(&self, slot: &mut Slot, now: Time, fragment: &Fragment) -> (Key, Outcome) {
-        let was_live = slot.entry.as_ref().is_some_and(|entry| entry.live().is_some());
-        let Merged { outcome, concurrent, corrupt } =
-            Entry::merge(&mut slot.entry, now, fragment, &self.rules());
+        let was_live = slot
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.live().is_some());
+        let Merged {
+            outcome,
+            concurrent,
+            corrupt,
+        } = Entry::merge(&mut slot.entry, now, fragment, &self.rules());
         let counters = &self.node.counters;
         counters.fragments_applied.add(1);
         if outcome == Outcome::Ended {
@@ -271,7 +322,10 @@ impl ContextInner {
                 },
             });
         }
-        let is_live = slot.entry.as_ref().is_some_and(|entry| entry.live().is_some());
+        let is_live = slot
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.live().is_some());
         if was_live && !is_live {
             slot.receipt = None;
         }
@@ -295,15 +349,20 @@ impl ContextInner {
         let mut holders: Vec<Incarnation> = Vec::with_capacity(view.members.len());
         match class {
             FrameClass::Tombstone => holders.extend(view.members.iter().map(|m| m.incarnation)),
-            FrameClass::Fragment => view.holders(self.placement(), &key, &mut holders),
+            FrameClass::Fragment => view.holders(self.placement(), key, &mut holders),
         }
         if holders.is_empty() {
             return Some(self.receipt(Vec::new(), class));
         }
         let payload = encode_fragments(&self.name, fragments);
         let tickets = holders.iter().filter_map(|&holder| {
-            let frame =
-                Frame { context: self.id, key, payload: payload.clone(), since, class };
+            let frame = Frame {
+                context: self.id,
+                key,
+                payload: payload.clone(),
+                since,
+                class,
+            };
             let ticket = self.node.channel().send(now, holder, frame);
             // A joining member gets every fragment and is not waited for.
             view.is_ready(holder).then_some(ticket)
@@ -333,4 +392,3 @@ impl ContextInner {
 pub(crate) fn to_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
-

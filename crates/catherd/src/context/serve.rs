@@ -39,9 +39,10 @@ impl ContextInner {
     /// The session under `key` if nobody has to be asked; `None` if somebody has.
     pub(crate) fn serve_at_once(&self, key: Key, route: Option<&str>) -> Option<Served> {
         match self.whom_to_ask(key, route) {
-            Ask::Nobody => {
-                Some(Served { current: self.enter(key), degraded: Degraded::default() })
-            }
+            Ask::Nobody => Some(Served {
+                current: self.enter(key),
+                degraded: Degraded::default(),
+            }),
             Ask::RouteOf(_) | Ask::Everyone => None,
         }
     }
@@ -77,7 +78,13 @@ impl ContextInner {
                 return Err(Unserved);
             }
         }
-        Ok(Served { current, degraded: Degraded { stale, ..Degraded::default() } })
+        Ok(Served {
+            current,
+            degraded: Degraded {
+                stale,
+                ..Degraded::default()
+            },
+        })
     }
 
     /// A request is over.
@@ -100,7 +107,10 @@ impl ContextInner {
         let answer = |(key, held): &(Key, Vector)| {
             use catherd_core::session::Fetched;
             let looked = self.table.look(*key, |slot| {
-                (Entry::fetch(slot.entry.as_ref(), *key, now, held), slot.served)
+                (
+                    Entry::fetch(slot.entry.as_ref(), *key, now, held),
+                    slot.served,
+                )
             });
             let (fetched, served) = looked.unwrap_or((Fetched::Unknown, false));
             let same = fetched == Fetched::Same;
@@ -108,7 +118,12 @@ impl ContextInner {
                 Fetched::Fragment(fragment) => Some(fragment),
                 Fetched::Same | Fetched::Unknown => None,
             };
-            Answer { key: *key, same, fragment, served }
+            Answer {
+                key: *key,
+                same,
+                fragment,
+                served,
+            }
         };
         wanted.iter().map(answer).collect()
     }
@@ -116,13 +131,26 @@ impl ContextInner {
     /// Whether a write is known to be missing under `key`.
     pub(crate) fn is_behind(&self, key: Key) -> bool {
         let behind = |entry: &Entry| entry.live().is_some_and(|state| state.is_behind());
-        self.table.look(key, |slot| slot.entry.as_ref().is_some_and(behind)).unwrap_or(false)
+        self.table
+            .look(key, |slot| slot.entry.as_ref().is_some_and(behind))
+            .unwrap_or(false)
+    }
+
+    /// Whether the session is known to have ended.
+    pub(crate) fn has_ended(&self, key: Key) -> bool {
+        let ended = |entry: &Entry| entry.live().is_none();
+        self.table
+            .look(key, |slot| slot.entry.as_ref().is_some_and(ended))
+            .unwrap_or(false)
     }
 
     /// The writes of the session that are here.
     pub(crate) fn seen(&self, key: Key) -> Vector {
         let seen = |entry: &Entry| entry.live().map(|state| state.seen().clone());
-        self.table.look(key, |slot| slot.entry.as_ref().and_then(seen)).flatten().unwrap_or_default()
+        self.table
+            .look(key, |slot| slot.entry.as_ref().and_then(seen))
+            .flatten()
+            .unwrap_or_default()
     }
 
     fn whom_to_ask(&self, key: Key, route: Option<&str>) -> Ask {
@@ -137,7 +165,9 @@ impl ContextInner {
         let here = self.table.look(key, |slot| match &slot.entry {
             Some(Entry::Ended { .. }) => Here::Ended,
             Some(Entry::Live(state)) if !state.is_behind() && !state.is_idle(now) => {
-                Here::Complete { served: slot.served }
+                Here::Complete {
+                    served: slot.served,
+                }
             }
             Some(Entry::Live(_)) | None => Here::Lacking,
         });
@@ -147,9 +177,9 @@ impl ContextInner {
             (Here::Complete { served: true }, Some(route)) if route == self.node.name => {
                 Ask::Nobody
             }
-            (_, Some(route)) => {
-                view.named(route).map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation))
-            }
+            (_, Some(route)) => view
+                .named(route)
+                .map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation)),
             (_, None) => Ask::Everyone,
         }
     }
@@ -166,7 +196,12 @@ impl ContextInner {
         let channel = self.node.channel();
         let deadline = self.node.surroundings.now() + self.manager.access_timeout;
         let asked = members.iter().map(|&member| {
-            channel.fetch(member, self.name.clone(), vec![(key, held.clone())], deadline)
+            channel.fetch(
+                member,
+                self.name.clone(),
+                vec![(key, held.clone())],
+                deadline,
+            )
         });
         let mut result = Asked::default();
         for answers in join_all(asked).await {

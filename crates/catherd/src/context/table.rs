@@ -76,10 +76,20 @@ impl SessionTable {
     }
 
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
-    pub(crate) fn with<R>(&self, key: Key, now: Time, f: impl FnOnce(&Arc<Cell>, &mut Slot) -> R) -> R {
+    pub(crate) fn with<R>(
+        &self,
+        key: Key,
+        now: Time,
+        f: impl FnOnce(&Arc<Cell>, &mut Slot) -> R,
+    ) -> R {
         loop {
             let cell = {
-                let new = || Arc::new(Cell { key, slot: Mutex::default() });
+                let new = || {
+                    Arc::new(Cell {
+                        key,
+                        slot: Mutex::default(),
+                    })
+                };
                 Arc::clone(&self.cells.entry(key).or_insert_with(new))
             };
             let mut slot = cell.slot.lock();
@@ -197,7 +207,8 @@ impl SessionTable {
         }
         if after == Kind::Nothing {
             slot.detached = true;
-            self.cells.remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
+            self.cells
+                .remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
         }
     }
 

@@ -18,13 +18,19 @@ pub(crate) struct Wheel {
 impl Wheel {
     /// Files `key` for the second that begins at `at` or after.
     pub(crate) fn file(&mut self, at: Time, key: Key) {
-        self.slots.entry(second(at + Duration::from_nanos(999_999_999))).or_default().push(key);
+        self.slots
+            .entry(second(at + Duration::from_nanos(999_999_999)))
+            .or_default()
+            .push(key);
     }
 
     /// Takes out what is due.
     pub(crate) fn due(&mut self, now: Time) -> Vec<Key> {
         let later = self.slots.split_off(&(second(now) + 1));
-        std::mem::replace(&mut self.slots, later).into_values().flatten().collect()
+        std::mem::replace(&mut self.slots, later)
+            .into_values()
+            .flatten()
+            .collect()
     }
 }
 

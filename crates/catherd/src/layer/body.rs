@@ -42,18 +42,30 @@ pin_project! {
 enum Held {
     Nothing,
     /// `None` in it is the end of the stream itself.
-    Last { frame: Option<Frame<Bytes>>, finished: Finished },
+    Last {
+        frame: Option<Frame<Bytes>>,
+        finished: Finished,
+    },
     Released,
 }
 
 impl<R: Body<Data = Bytes>> ReplicatedBody<R> {
     pub(super) fn new(inner: R, request: Arc<session::Request>) -> Self {
         let left = inner.size_hint().exact();
-        Self { kind: Kind::Stream { inner, request, left, held: Held::Nothing } }
+        Self {
+            kind: Kind::Stream {
+                inner,
+                request,
+                left,
+                held: Held::Nothing,
+            },
+        }
     }
 
     pub(super) fn text(text: &'static str) -> Self {
-        Self { kind: Kind::Text { text: Some(text) } }
+        Self {
+            kind: Kind::Text { text: Some(text) },
+        }
     }
 }
 
@@ -75,7 +87,12 @@ impl<R: Body<Data = Bytes>> Body for ReplicatedBody<R> {
             KindProject::Text { text } => {
                 return Poll::Ready(text.take().map(|text| Ok(Frame::data(text.into()))));
             }
-            KindProject::Stream { inner, request, left, held } => (inner, request, left, held),
+            KindProject::Stream {
+                inner,
+                request,
+                left,
+                held,
+            } => (inner, request, left, held),
         };
         loop {
             match held {
@@ -85,7 +102,11 @@ impl<R: Body<Data = Bytes>> Body for ReplicatedBody<R> {
                     ready!(poll_degraded(request, finished, cx));
                     let frame = frame.take();
                     let is_end = frame.is_none();
-                    *held = if is_end { Held::Released } else { Held::Nothing };
+                    *held = if is_end {
+                        Held::Released
+                    } else {
+                        Held::Nothing
+                    };
                     return Poll::Ready(frame.map(Ok));
                 }
                 Held::Nothing => {}
@@ -103,13 +124,21 @@ impl<R: Body<Data = Bytes>> Body for ReplicatedBody<R> {
             if !is_last || !request.is_dirty() {
                 return Poll::Ready(frame.map(Ok));
             }
-            *held = Held::Last { frame, finished: request.finish() };
+            *held = Held::Last {
+                frame,
+                finished: request.finish(),
+            };
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Stream { inner, held, request, .. } => match held {
+            Kind::Stream {
+                inner,
+                held,
+                request,
+                ..
+            } => match held {
                 Held::Released => true,
                 Held::Last { .. } => false,
                 Held::Nothing => inner.is_end_stream() && !request.is_dirty(),
@@ -120,9 +149,16 @@ impl<R: Body<Data = Bytes>> Body for ReplicatedBody<R> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Stream { inner, held: Held::Nothing, .. } => inner.size_hint(),
+            Kind::Stream {
+                inner,
+                held: Held::Nothing,
+                ..
+            } => inner.size_hint(),
             // A frame that is held back has left the inner body and not yet this one.
-            Kind::Stream { held: Held::Last { frame, .. }, .. } => {
+            Kind::Stream {
+                held: Held::Last { frame, .. },
+                ..
+            } => {
                 let data = frame.as_ref().and_then(Frame::data_ref);
                 SizeHint::with_exact(data.map_or(0, |data| data.remaining() as u64))
             }

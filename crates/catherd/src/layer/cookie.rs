@@ -20,7 +20,10 @@ pub(crate) struct Presented {
 
 /// The session cookies of a request, in the order in which they came. What is no key is none.
 pub(crate) fn presented(headers: &HeaderMap) -> Vec<Presented> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     pairs
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
@@ -32,7 +35,11 @@ pub(crate) fn presented(headers: &HeaderMap) -> Vec<Presented> {
 
 /// The `Set-Cookie` that gives a client the session `key` under the route `route`.
 pub(crate) fn give(key: Key, route: &str, path: &str, secure: bool) -> HeaderValue {
-    let route = if route.is_empty() { String::new() } else { format!(".{route}") };
+    let route = if route.is_empty() {
+        String::new()
+    } else {
+        format!(".{route}")
+    };
     header(&format!("{key}{route}"), path, secure, "")
 }
 
@@ -53,7 +60,10 @@ fn parse(value: &str) -> Option<Presented> {
         None => (value, None),
     };
     let route = route.filter(|route| !route.is_empty() && route.len() <= 64);
-    Some(Presented { key: key.parse().ok()?, route: route.map(str::to_owned) })
+    Some(Presented {
+        key: key.parse().ok()?,
+        route: route.map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
@@ -81,13 +91,25 @@ mod tests {
     #[test]
     fn all_session_cookies_count_in_their_order() {
         let other = KEY.replace('0', "F");
-        let found = parsed(&[&format!("JSESSIONID={KEY}"), &format!("JSESSIONID={other}.b")]);
-        assert_eq!(found.iter().map(|p| p.key.to_string()).collect::<Vec<_>>(), [KEY, &other]);
+        let found = parsed(&[
+            &format!("JSESSIONID={KEY}"),
+            &format!("JSESSIONID={other}.b"),
+        ]);
+        assert_eq!(
+            found.iter().map(|p| p.key.to_string()).collect::<Vec<_>>(),
+            [KEY, &other]
+        );
     }
 
     #[test]
     fn what_is_no_key_is_no_session() {
-        for value in ["", "x", "../../etc/passwd", &"A".repeat(10_000), "0123.node01"] {
+        for value in [
+            "",
+            "x",
+            "../../etc/passwd",
+            &"A".repeat(10_000),
+            "0123.node01",
+        ] {
             assert_eq!(parsed(&[&format!("JSESSIONID={value}")]), [], "{value}");
         }
     }
@@ -103,9 +125,7 @@ mod tests {
         let key = KEY.parse().unwrap();
         assert_eq!(
             give(key, "node01", "/shop", true),
-            &format!(
-                "JSESSIONID={KEY}.node01; Path=/shop; HttpOnly; SameSite=Lax; Secure"
-            )
+            &format!("JSESSIONID={KEY}.node01; Path=/shop; HttpOnly; SameSite=Lax; Secure")
         );
         assert_eq!(
             take_away("/", false),

@@ -53,7 +53,11 @@ mod tests {
     #[test]
     fn the_header_lists_what_is_weaker() {
         assert_eq!(Degraded::default().to_header(), None);
-        let degraded = Degraded { pending: true, stale: true, ..Degraded::default() };
+        let degraded = Degraded {
+            pending: true,
+            stale: true,
+            ..Degraded::default()
+        };
         assert_eq!(degraded.to_header().unwrap(), "pending, stale");
     }
 }

@@ -56,7 +56,9 @@ pin_project! {
 
 impl<S: Service<Request<B>>, B> fmt::Debug for ResponseFuture<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("context", &self.context.name).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture")
+            .field("context", &self.context.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,10 @@ where
             Some((served, presented)) => run(&context, inner, request, served, presented),
             None => {
                 let asking = Box::pin(ask(Arc::clone(&context), presented));
-                Stage::Asking { asking, call: Some((inner, request)) }
+                Stage::Asking {
+                    asking,
+                    call: Some((inner, request)),
+                }
             }
         };
         Self { context, stage }
@@ -88,7 +93,13 @@ fn served_at_once(
             return Some((served, Some(one.clone())));
         }
     }
-    Some((Served { current: None, degraded: Degraded::default() }, None))
+    Some((
+        Served {
+            current: None,
+            degraded: Degraded::default(),
+        },
+        None,
+    ))
 }
 
 /// Of several session cookies the first live one counts.
@@ -104,7 +115,13 @@ async fn ask(
             Err(unserved) => return (Err(unserved), Some(one)),
         }
     }
-    (Ok(Served { current: None, degraded }), None)
+    (
+        Ok(Served {
+            current: None,
+            degraded,
+        }),
+        None,
+    )
 }
 
 fn run<S, B, R>(
@@ -118,10 +135,20 @@ where
     S: Service<Request<B>, Response = Response<R>>,
 {
     let Served { current, degraded } = served;
-    let scope = Arc::new(session::Request::new(Arc::clone(context), current, degraded));
-    request.extensions_mut().insert(Session::new(Arc::clone(&scope)));
+    let scope = Arc::new(session::Request::new(
+        Arc::clone(context),
+        current,
+        degraded,
+    ));
+    request
+        .extensions_mut()
+        .insert(Session::new(Arc::clone(&scope)));
     request.extensions_mut().insert(degraded);
-    Stage::Running { running: inner.call(request), request: scope, presented }
+    Stage::Running {
+        running: inner.call(request),
+        request: scope,
+        presented,
+    }
 }
 
 impl<S, B, R> Future for ResponseFuture<S, B>
@@ -146,7 +173,11 @@ where
                         }
                     }
                 }
-                StageProject::Running { running, request, presented } => {
+                StageProject::Running {
+                    running,
+                    request,
+                    presented,
+                } => {
                     let response = ready!(running.poll(cx))?;
                     Stage::Waiting {
                         response: Some(response),
@@ -155,14 +186,27 @@ where
                         presented: presented.take(),
                     }
                 }
-                StageProject::Waiting { response, finished, request, presented } => {
+                StageProject::Waiting {
+                    response,
+                    finished,
+                    request,
+                    presented,
+                } => {
                     let degraded = ready!(poll_degraded(request, finished, cx));
                     let mut response = response.take().expect("polled once to its end");
-                    set_headers(&mut response, request, finished, presented.as_ref(), degraded);
+                    set_headers(
+                        &mut response,
+                        request,
+                        finished,
+                        presented.as_ref(),
+                        degraded,
+                    );
                     request.head_left();
                     let request = Arc::clone(request);
                     this.stage.set(Stage::Done);
-                    return Poll::Ready(Ok(response.map(|body| ReplicatedBody::new(body, request))));
+                    return Poll::Ready(
+                        Ok(response.map(|body| ReplicatedBody::new(body, request))),
+                    );
                 }
                 StageProject::Done => panic!("polled after its end"),
             };

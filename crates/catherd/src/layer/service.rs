@@ -30,7 +30,10 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> SessionService<S> {
-        SessionService { inner, context: Arc::clone(&self.context) }
+        SessionService {
+            inner,
+            context: Arc::clone(&self.context),
+        }
     }
 }
 

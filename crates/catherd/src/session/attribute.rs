@@ -24,7 +24,10 @@ pub struct Attribute<T> {
 impl<T> Attribute<T> {
     /// The attribute called `name`.
     pub const fn new(name: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), value: PhantomData }
+        Self {
+            name: Cow::Borrowed(name),
+            value: PhantomData,
+        }
     }
 
     /// Its name.
@@ -33,14 +36,21 @@ impl<T> Attribute<T> {
     }
 
     pub(super) fn slot(&self) -> Result<Slot, AttributeError> {
-        let too_long = || AttributeError::Name { bytes: self.name.len() };
-        Name::new(&self.name).map(Slot::Attribute).ok_or_else(too_long)
+        let too_long = || AttributeError::Name {
+            bytes: self.name.len(),
+        };
+        Name::new(&self.name)
+            .map(Slot::Attribute)
+            .ok_or_else(too_long)
     }
 }
 
 impl<T> Clone for Attribute<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), value: PhantomData }
+        Self {
+            name: self.name.clone(),
+            value: PhantomData,
+        }
     }
 }
 
@@ -58,7 +68,10 @@ impl<T> From<&'static str> for Attribute<T> {
 
 impl<T> From<String> for Attribute<T> {
     fn from(name: String) -> Self {
-        Self { name: Cow::Owned(name), value: PhantomData }
+        Self {
+            name: Cow::Owned(name),
+            value: PhantomData,
+        }
     }
 }
 
@@ -138,9 +151,12 @@ pub(super) fn encode<T: Serialize>(
     attribute: &Attribute<T>,
     value: &T,
 ) -> Result<Value, AttributeError> {
-    rmp_serde::to_vec_named(value).map(|bytes| Value::new(&bytes)).map_err(|source| {
-        AttributeError::Encode { name: attribute.name.clone().into_owned(), source }
-    })
+    rmp_serde::to_vec_named(value)
+        .map(|bytes| Value::new(&bytes))
+        .map_err(|source| AttributeError::Encode {
+            name: attribute.name.clone().into_owned(),
+            source,
+        })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(

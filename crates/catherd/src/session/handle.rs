@@ -54,7 +54,9 @@ impl Session {
 
     /// When it was created, by the wall clock of the node that did.
     pub fn created(&self) -> Option<SystemTime> {
-        let millis = self.request.read(|state| state.property(Property::Created))??;
+        let millis = self
+            .request
+            .read(|state| state.property(Property::Created))??;
         Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).ok()?))
     }
 
@@ -63,7 +65,9 @@ impl Session {
     pub fn last_accessed(&self) -> Option<SystemTime> {
         let node = &self.request.context.node;
         let last = self.request.read(|state| state.last_access())?;
-        node.surroundings.wall_clock().checked_sub(node.surroundings.now().since(last))
+        node.surroundings
+            .wall_clock()
+            .checked_sub(node.surroundings.now().since(last))
     }
 
     /// How long it may be idle; `None` for ever, and without a session.
@@ -84,7 +88,9 @@ impl Session {
         });
         if let (Some(()), Some(limit), Some(key)) = (key, limit, self.request.key()) {
             let context = &self.request.context;
-            context.table.file(key, context.node.surroundings.now() + limit);
+            context
+                .table
+                .file(key, context.node.surroundings.now() + limit);
         }
         Ok(())
     }
@@ -92,7 +98,10 @@ impl Session {
     /// The names of all attributes, sorted.
     pub fn attribute_names(&self) -> Vec<String> {
         let names = self.request.read(|state| {
-            state.attributes().map(|(name, _)| name.as_str().to_owned()).collect()
+            state
+                .attributes()
+                .map(|(name, _)| name.as_str().to_owned())
+                .collect()
         });
         names.unwrap_or_default()
     }
@@ -108,7 +117,10 @@ impl Session {
     ) -> Result<Option<T>, AttributeError> {
         let attribute = name.into();
         let slot = attribute.slot()?;
-        let value = self.request.read(|state| state.value(&slot).cloned()).flatten();
+        let value = self
+            .request
+            .read(|state| state.value(&slot).cloned())
+            .flatten();
         value.map(|value| decode(&attribute, &value)).transpose()
     }
 
@@ -145,10 +157,19 @@ impl Session {
         let slot = attribute.slot()?;
         loop {
             self.create()?;
-            let before = self.request.read(|state| state.value(&slot).cloned()).flatten();
-            let mut value = before.as_ref().map(|value| decode(&attribute, value)).transpose()?;
+            let before = self
+                .request
+                .read(|state| state.value(&slot).cloned())
+                .flatten();
+            let mut value = before
+                .as_ref()
+                .map(|value| decode(&attribute, value))
+                .transpose()?;
             let result = change(&mut value);
-            let after = value.as_ref().map(|value| encode(&attribute, value)).transpose()?;
+            let after = value
+                .as_ref()
+                .map(|value| encode(&attribute, value))
+                .transpose()?;
             if after == before {
                 return Ok(result);
             }
@@ -165,7 +186,9 @@ impl Session {
 
     /// Removes an attribute; `false` if it was not set.
     pub fn remove(&self, name: &str) -> bool {
-        let Ok(slot) = Attribute::<()>::from(name.to_owned()).slot() else { return false };
+        let Ok(slot) = Attribute::<()>::from(name.to_owned()).slot() else {
+            return false;
+        };
         let was_set = self.request.read(|state| state.value(&slot).is_some()) == Some(true);
         was_set && self.put(slot, None).is_ok()
     }
@@ -195,7 +218,11 @@ impl Session {
         for receipt in finished.write.iter().chain(&finished.ends) {
             confirmed &= poll_fn(|cx| receipt.poll(&*channel, cx)).await;
         }
-        if confirmed { Ok(Confirmed(())) } else { Err(FlushError(())) }
+        if confirmed {
+            Ok(Confirmed(()))
+        } else {
+            Err(FlushError(()))
+        }
     }
 
     fn put(
@@ -223,7 +250,9 @@ pub struct FlushError(());
 
 impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("fewer members than configured hold the change; it is repaired when they answer")
+        f.write_str(
+            "fewer members than configured hold the change; it is repaired when they answer",
+        )
     }
 }
 

@@ -58,8 +58,17 @@ impl Request {
         degraded: Degraded,
     ) -> Self {
         let client_has = current.as_ref().map(|current| current.cell.key);
-        let bound = Bound { current, client_has, degraded, ..Bound::default() };
-        Self { context, bound: Mutex::new(bound), dirty: AtomicBool::new(false) }
+        let bound = Bound {
+            current,
+            client_has,
+            degraded,
+            ..Bound::default()
+        };
+        Self {
+            context,
+            bound: Mutex::new(bound),
+            dirty: AtomicBool::new(false),
+        }
     }
 
     /// Does what the request has asked for: ends, moves, commits. May be called again, for what a
@@ -93,8 +102,17 @@ impl Request {
                 is_it.then(|| slot.receipt.clone())
             })
         });
-        let key = bound.current.as_ref().filter(|_| write.is_some()).map(|c| c.cell.key);
-        Finished { write: write.flatten(), ends, key, client_has: bound.client_has }
+        let key = bound
+            .current
+            .as_ref()
+            .filter(|_| write.is_some())
+            .map(|c| c.cell.key);
+        Finished {
+            write: write.flatten(),
+            ends,
+            key,
+            client_has: bound.client_has,
+        }
     }
 
     /// The head has left: the client has the key of the session.
@@ -171,7 +189,9 @@ impl Request {
     /// From here on the request has no session; it ends when the request is complete.
     pub(super) fn invalidate(&self) -> bool {
         let mut bound = self.bound.lock();
-        let Some(current) = bound.current.take() else { return false };
+        let Some(current) = bound.current.take() else {
+            return false;
+        };
         bound.invalidated.push(current);
         (bound.cycle_to, bound.is_new) = (None, false);
         self.dirty.store(true, Ordering::Relaxed);
