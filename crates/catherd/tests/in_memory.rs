@@ -1,72 +1,17 @@
 //! Whole nodes on the network in memory and the clock behind it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::net::SocketAddr;
+mod farm;
+
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
 use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use catherd::testing::{Host, Network};
-use catherd::{Attribute, Cluster, Degraded, Manager, Session};
-use http::{Request, Response, StatusCode, header};
-use tower::ServiceExt as _;
-
-/// A node with one application, and what its clients call.
-struct Node {
-    cluster: Cluster,
-    app: Router,
-}
-
-impl Node {
-    async fn start(host: &Host, name: &str, cluster_id: &str) -> Self {
-        let cluster = Cluster::builder()
-            .node_name(name)
-            .cluster_id(cluster_id)
-            .multicast_interface(Some(host.ip()))
-            .listen([SocketAddr::new(host.ip(), 4001)])
-            .allow_plaintext(true)
-            .start_in(host.clone())
-            .await
-            .unwrap();
-        let context = cluster
-            .context("/shop")
-            .manager(Manager::delta())
-            .build()
-            .unwrap();
-        let app = app().layer(context.layer());
-        Self { cluster, app }
-    }
-
-    async fn call(&self, method: &str, path: &str, cookie: Option<&str>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(cookie) = cookie {
-            request = request.header(header::COOKIE, format!("JSESSIONID={cookie}"));
-        }
-        let request = request.body(Body::empty()).unwrap();
-        Answer::of(self.app.clone().oneshot(request).await.unwrap()).await
-    }
-
-    /// Waits until these and no others are in the view, and ready.
-    async fn sees(&self, names: &[&str]) {
-        let sees = |view: &catherd::channel::View| {
-            let mut seen: Vec<_> = view.members.iter().map(|member| &*member.name).collect();
-            seen.sort_unstable();
-            seen == names && view.members.iter().all(|member| member.is_ready)
-        };
-        let waited = self.cluster.wait_for_members(sees);
-        tokio::time::timeout(Duration::from_secs(60), waited)
-            .await
-            .unwrap_or_else(|_| {
-                panic!(
-                    "{} does not see {names:?}: {:?}",
-                    self.cluster.name(),
-                    self.cluster.members()
-                )
-            });
-    }
-}
+use catherd::testing::Network;
+use catherd::{Attribute, Session};
+use farm::{A, B, Node, two_with};
+use http::StatusCode;
 
 fn app() -> Router {
     async fn set(
@@ -99,58 +44,14 @@ fn app() -> Router {
         .route("/shop/cycle", post(cycle))
 }
 
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    cookie: Option<String>,
-    degraded: Option<String>,
-    text: String,
-}
-
-impl Answer {
-    async fn of(response: Response<Body>) -> Self {
-        let text = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        let cookie = text("set-cookie").map(|cookie| {
-            cookie
-                .split(';')
-                .next()
-                .unwrap()
-                .strip_prefix("JSESSIONID=")
-                .unwrap()
-                .to_owned()
-        });
-        let (status, degraded) = (response.status(), text(Degraded::HEADER));
-        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Self {
-            status,
-            cookie,
-            degraded,
-            text: String::from_utf8(body.to_vec()).unwrap(),
-        }
-    }
-}
-
-const A: [u8; 4] = [10, 0, 0, 1];
-const B: [u8; 4] = [10, 0, 0, 2];
-
-async fn two(network: &Network, cluster_id: &str) -> (Node, Node) {
-    let a = Node::start(&network.host(A), "A", cluster_id).await;
-    let b = Node::start(&network.host(B), "B", cluster_id).await;
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
-    (a, b)
+async fn two(network: &Network) -> (Node, Node) {
+    two_with(network, app).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_is_on_the_other_node_before_the_response_is() {
     let network = Network::new(1);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     let made = a.call("POST", "/shop/color/red", None).await;
     assert_eq!(made.degraded, None);
     let cookie = made.cookie.unwrap();
@@ -163,7 +64,7 @@ async fn a_write_is_on_the_other_node_before_the_response_is() {
 #[tokio::test(start_paused = true)]
 async fn a_user_goes_on_when_the_node_is_killed() {
     let network = Network::new(2);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     let made = a.call("POST", "/shop/color/red", None).await;
     network.crash(A);
     b.sees(&[]).await;
@@ -179,7 +80,7 @@ async fn a_user_goes_on_when_the_node_is_killed() {
 #[tokio::test(start_paused = true)]
 async fn two_writes_on_two_nodes_at_once_both_survive() {
     let network = Network::new(3);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     let cookie = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
     let (one, two) = tokio::join!(
         a.call("POST", "/shop/left/1", Some(&cookie)),
@@ -205,7 +106,7 @@ async fn two_writes_on_two_nodes_at_once_both_survive() {
 #[tokio::test(start_paused = true)]
 async fn after_a_logout_the_old_cookie_gets_nothing_anywhere() {
     let network = Network::new(4);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     let cookie = a
         .call("POST", "/shop/color/red", None)
         .await
@@ -222,7 +123,7 @@ async fn after_a_logout_the_old_cookie_gets_nothing_anywhere() {
 #[tokio::test(start_paused = true)]
 async fn a_change_of_id_ends_the_old_key_and_keeps_the_content() {
     let network = Network::new(5);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     let old = a
         .call("POST", "/shop/color/red", None)
         .await
@@ -241,7 +142,7 @@ async fn a_change_of_id_ends_the_old_key_and_keeps_the_content() {
 #[tokio::test(start_paused = true)]
 async fn a_clean_stop_is_a_goodbye_and_nobody_is_missing() {
     let network = Network::new(6);
-    let (a, b) = two(&network, "one").await;
+    let (a, b) = two(&network).await;
     a.cluster.shutdown(Duration::from_secs(10)).await;
     b.sees(&[]).await;
     assert_eq!(b.cluster.status().missing, Vec::<String>::new());
@@ -250,9 +151,9 @@ async fn a_clean_stop_is_a_goodbye_and_nobody_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn two_clusters_in_one_process_do_not_meet() {
     let network = Network::new(7);
-    let (a, b) = two(&network, "one").await;
-    let c = Node::start(&network.host([10, 0, 0, 3]), "A", "two").await;
-    let d = Node::start(&network.host([10, 0, 0, 4]), "B", "two").await;
+    let (a, b) = two(&network).await;
+    let c = Node::start(&network.host([10, 0, 0, 3]), "A", "two", app()).await;
+    let d = Node::start(&network.host([10, 0, 0, 4]), "B", "two", app()).await;
     tokio::join!(c.cluster.ready(), d.cluster.ready());
     c.sees(&["B"]).await;
     d.sees(&["A"]).await;
@@ -277,7 +178,7 @@ async fn two_clusters_in_one_process_do_not_meet() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_member_is_waited_for_until_a_probe_finds_it_gone() {
     let network = Network::new(8);
-    let (a, _b) = two(&network, "one").await;
+    let (a, _b) = two(&network).await;
     let cookie = a
         .call("POST", "/shop/color/red", None)
         .await

@@ -246,7 +246,8 @@ impl Membership {
             }
             Direction::Incoming => peer.incoming = false,
         }
-        if peer.in_view {
+        // Members that were told goodbye close their connections.
+        if peer.in_view && !self.leaving {
             self.suspect(now, incarnation, SuspectWhy::LinkLost);
         }
     }
@@ -294,6 +295,11 @@ impl Membership {
     /// This node leaves: from now on it says nothing, and meets nobody.
     pub fn leave(&mut self, _now: Time) {
         self.leaving = true;
+    }
+
+    /// Whether this node leaves.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// A person says that a member will not come back: it is no longer missing. `false` if it was

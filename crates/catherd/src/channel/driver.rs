@@ -63,6 +63,10 @@ pub(super) enum Input {
         what: PeerSays,
     },
     BecomeReady,
+    /// Goodbyes are about to be said: meet nobody, suspect nobody.
+    Leaving {
+        noted: oneshot::Sender<()>,
+    },
     Leave {
         done: oneshot::Sender<()>,
     },
@@ -93,8 +97,6 @@ impl<E: Env> Driver<E> {
                 biased;
                 input = self.inputs.recv() => match input {
                     Some(Input::Leave { done }) => {
-                        self.membership.leave(self.env.now());
-                        self.carry_out().await;
                         self.end();
                         // Whoever asked may have stopped waiting.
                         let _ = done.send(());
@@ -165,6 +167,11 @@ impl<E: Env> Driver<E> {
                     link.tell(&Message::Ready);
                 }
                 self.shared.delivery.happened(Event::Ready);
+            }
+            Input::Leaving { noted } => {
+                self.membership.leave(now);
+                // Whoever asked may have stopped waiting.
+                let _ = noted.send(());
             }
             Input::Leave { .. } => unreachable!("handled where the loop can end"),
         }
@@ -326,13 +333,8 @@ impl<E: Env> Driver<E> {
         for close in std::mem::take(&mut self.incoming).into_values().flatten() {
             close.notify_one();
         }
-        self.shared.publish(
-            View {
-                is_leaving: true,
-                ..view_of(&self.membership)
-            },
-            true,
-        );
+        self.membership.leave(self.env.now());
+        self.shared.publish(view_of(&self.membership), true);
         self.shared.closed.notify_waiters();
     }
 }
@@ -442,6 +444,9 @@ pub(super) async fn accepted<E: Env>(
     let Ok(verdict) = judged.await else { return };
     let is_welcome = verdict.is_ok();
     let answer = verdict.map_or_else(Message::Refused, Message::Welcome);
+    if purpose == Purpose::Probe && env.faults().at(Place::BeforeProbeAnswer).await.is_err() {
+        return;
+    }
     let frame = answer.to_frame(shared.key.as_ref());
     let sent = match stream.write_all(&frame).await {
         Ok(()) => stream.flush().await,
@@ -533,7 +538,7 @@ fn view_of(membership: &Membership) -> View {
             .map(|(name, _)| name.to_owned())
             .collect(),
         declared_gone: membership.declared_gone(),
-        is_leaving: false,
+        is_leaving: membership.is_leaving(),
     }
 }
 

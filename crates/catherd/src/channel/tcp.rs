@@ -24,7 +24,7 @@ use super::heartbeats;
 use super::outgoing::Link;
 use super::{Channel, Delivery, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
-use crate::env::{Env, Group};
+use crate::env::{Env, Group, Place};
 
 /// What a channel needs to know.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) closed: Notify,
     is_closed: AtomicBool,
     links: RwLock<Links>,
+    /// How many links there are.
+    link_count: watch::Sender<usize>,
     view: watch::Sender<Arc<View>>,
     /// Whether all that has been heard has been met.
     met: watch::Sender<bool>,
@@ -89,12 +91,14 @@ impl Shared {
             links.by_number.insert(link.number, Arc::clone(&link));
             links.by_member.insert(member, link);
         }
+        self.link_count.send_replace(links.by_member.len());
         old
     }
 
     pub(super) fn take_links(&self) -> Vec<Arc<Link>> {
         let mut links = self.links.write();
         links.by_number.clear();
+        self.link_count.send_replace(0);
         std::mem::take(&mut links.by_member).into_values().collect()
     }
 
@@ -129,6 +133,7 @@ pub(crate) struct TcpChannel {
     shared: Arc<Shared>,
     started: Time,
     frequency: Duration,
+    drop_time: Duration,
     sleep: Arc<dyn crate::surroundings::Surroundings>,
 }
 
@@ -155,7 +160,7 @@ impl TcpChannel {
         let group = Arc::new(env.multicast(&config.group).await?);
         let now = env.now();
         let (driver, inputs) = mpsc::channel(1024);
-        let frequency = config.membership.frequency;
+        let (frequency, drop_time) = (config.membership.frequency, config.membership.drop_time);
         let cluster = config.membership.cluster.clone();
         let myself = Myself {
             name: config.name,
@@ -176,6 +181,7 @@ impl TcpChannel {
             closed: Notify::new(),
             is_closed: AtomicBool::new(false),
             links: RwLock::default(),
+            link_count: watch::Sender::new(0),
             view: watch::Sender::new(Arc::default()),
             met: watch::Sender::new(false),
             counters: Mutex::default(),
@@ -207,6 +213,7 @@ impl TcpChannel {
             shared,
             started: now,
             frequency,
+            drop_time,
             sleep: Arc::new(env),
         })
     }
@@ -256,6 +263,9 @@ async fn accept_all<E: Env>(
         }));
     }
 }
+
+/// Members have this long to read a goodbye.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 impl Channel for TcpChannel {
     fn view(&self) -> Arc<View> {
@@ -334,10 +344,16 @@ impl Channel for TcpChannel {
         // Members answer the first heartbeat at once; who has heard nobody for two is alone.
         let (mut met, sleep) = (self.shared.met.subscribe(), Arc::clone(&self.sleep));
         let heard_by = self.started + 2 * self.frequency;
+        // A member that cannot call back is met by nobody; it does not hold up the start for ever.
+        let met_by = heard_by + self.drop_time;
         async move {
             sleep.sleep_until(heard_by).await;
-            // The sender lives as long as the channel.
-            let _ = met.wait_for(|met| *met).await;
+            tokio::select! {
+                biased;
+                // The sender lives as long as the channel.
+                _ = met.wait_for(|met| *met) => {}
+                () = sleep.sleep_until(met_by) => {}
+            }
         }
         .boxed()
     }
@@ -358,8 +374,24 @@ impl Channel for TcpChannel {
                 drained = drained => drained,
                 () = sleep.sleep_until(deadline) => false,
             };
-            for link in &links {
-                link.tell(&Message::Goodbye { queues_empty });
+            let (noted, is_noted) = oneshot::channel();
+            if shared.driver.send(Input::Leaving { noted }).await.is_ok() {
+                // A driver that ended without saying so suspects nobody either.
+                let _ = is_noted.await;
+            }
+            // A test that makes this fail wants a node that leaves without a word.
+            if sleep.faults().at(Place::BeforeGoodbye).await.is_ok() {
+                for link in &links {
+                    link.tell(&Message::Goodbye { queues_empty });
+                }
+            }
+            // Who has read the goodbye closes its connections. A socket that is closed here while
+            // something is still unread would take the goodbye with it.
+            let mut link_count = shared.link_count.subscribe();
+            tokio::select! {
+                biased;
+                _ = link_count.wait_for(|count| *count == 0) => {}
+                () = sleep.sleep_until(sleep.now() + GOODBYE_TIME) => {}
             }
             shared.is_closed.store(true, Ordering::Relaxed);
             let (done, left) = oneshot::channel();

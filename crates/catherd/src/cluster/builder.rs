@@ -300,7 +300,8 @@ impl ClusterBuilder {
             return invalid("listen", "needs an address");
         }
         let is_exposed = |at: &SocketAddr| !at.ip().is_loopback();
-        if !self.allow_plaintext && self.listen.iter().any(is_exposed) {
+        let is_heard_outside = self.group.interface.is_none_or(|ip| !ip.is_loopback());
+        if !self.allow_plaintext && (is_heard_outside || self.listen.iter().any(is_exposed)) {
             return Err(StartError::Plaintext);
         }
         Ok(())

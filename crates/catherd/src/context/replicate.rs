@@ -16,6 +16,7 @@ use super::table::{Cell, Slot};
 use super::{ContextInner, Receipt};
 use crate::channel::Ticket;
 use crate::cluster::{Event, SessionEnd};
+use crate::env::Place;
 
 /// A live session that a request is in.
 #[derive(Clone, Debug)]
@@ -354,6 +355,9 @@ impl ContextInner {
         if holders.is_empty() {
             return Some(self.receipt(Vec::new(), class));
         }
+        // Places without a wait: what they are armed with acts on the whole node.
+        let faults = self.node.surroundings.faults();
+        let _ = faults.hit(Place::BeforeEncode);
         let payload = encode_fragments(&self.name, fragments);
         let tickets = holders.iter().filter_map(|&holder| {
             let frame = Frame {
@@ -368,6 +372,7 @@ impl ContextInner {
             view.is_ready(holder).then_some(ticket)
         });
         let tickets: Vec<Ticket> = tickets.collect();
+        let _ = faults.hit(Place::Queued);
         Some(self.receipt(tickets, class))
     }
 

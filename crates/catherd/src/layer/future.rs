@@ -17,6 +17,7 @@ use super::body::ReplicatedBody;
 use super::cookie::{self, Presented};
 use super::degraded::Degraded;
 use crate::context::{ContextInner, Served, Unserved};
+use crate::env::Place;
 use crate::session::{self, Finished, Session};
 
 type Asking = BoxFuture<'static, (Result<Served, Unserved>, Option<Presented>)>;
@@ -179,6 +180,12 @@ where
                     presented,
                 } => {
                     let response = ready!(running.poll(cx))?;
+                    let _ = this
+                        .context
+                        .node
+                        .surroundings
+                        .faults()
+                        .hit(Place::ResponseHeld);
                     Stage::Waiting {
                         response: Some(response),
                         finished: request.finish(),

@@ -230,8 +230,12 @@ impl Session {
         slot: Slot,
         value: Option<catherd_core::session::Value>,
     ) -> Result<(), AttributeError> {
-        self.create()?;
         let rules = self.request.context.rules();
+        // A value that no session could hold makes none.
+        rules
+            .check(&slot, value.as_ref())
+            .map_err(AttributeError::Limit)?;
+        self.create()?;
         match self.request.change(|state| state.set(slot, value, &rules)) {
             Some(set) => set.map_err(AttributeError::Limit),
             // It ended between the two steps; the write is lost with it, as a later one would be.
