@@ -189,11 +189,7 @@ fn find_default_host(
         Some(host) => host.names[0].value.clone(),
         None => {
             let what = format!("defaultHost {} is no Host of this Engine", quoted(&value));
-            let names: Vec<_> = hosts
-                .iter()
-                .map(|host| host.names[0].value.as_str())
-                .collect();
-            problems.error(&at, what, &format!("known are {}", names.join(", ")));
+            problems.error(&at, what, "name one, or add it");
             first()
         }
     }

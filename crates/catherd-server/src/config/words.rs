@@ -5,29 +5,28 @@
 
 use super::word::{Child, Element, Word, idle, many, not_yet, one, refused, same, skipped, used};
 
-/// Every table, in the order of the reference page.
+/// Every table with its heading, in the order of the reference page.
 #[cfg(test)]
-pub(crate) const ALL: &[&Element] = &[
-    &SERVER,
-    &SERVICE,
-    &CONNECTOR,
-    &ENGINE,
-    &HOST,
-    &CONTEXT,
-    &MANAGER,
-    &CLUSTER,
-    &CHANNEL,
-    &MEMBERSHIP,
-    &RECEIVER,
-    &SENDER,
-    &REPLICATION_VALVE,
-    &JVM_ROUTE_BINDER_VALVE,
-    &CLUSTER_LISTENER,
+pub(crate) const ALL: &[(&str, &Element)] = &[
+    ("Server", &SERVER),
+    ("Service", &SERVICE),
+    ("Connector", &CONNECTOR),
+    ("Engine", &ENGINE),
+    ("Host", &HOST),
+    ("Context", &CONTEXT),
+    ("Manager", &MANAGER),
+    ("Cluster", &CLUSTER),
+    ("Channel", &CHANNEL),
+    ("Membership", &MEMBERSHIP),
+    ("Receiver", &RECEIVER),
+    ("Sender (and Transport)", &SENDER),
+    ("Valve: ReplicationValve", &REPLICATION_VALVE),
+    ("Valve: JvmRouteBinderValve", &JVM_ROUTE_BINDER_VALVE),
+    ("ClusterListener", &CLUSTER_LISTENER),
 ];
 
 pub(crate) static SERVER: Element = Element {
     name: "Server",
-    title: "Server",
     classes: &["StandardServer"],
     attributes: &[
         used(
@@ -51,7 +50,6 @@ pub(crate) static SERVER: Element = Element {
 
 pub(crate) static SERVICE: Element = Element {
     name: "Service",
-    title: "Service",
     classes: &["StandardService"],
     attributes: &[used("name", "Catalina", "a label"), DEBUG],
     children: &[
@@ -64,7 +62,6 @@ pub(crate) static SERVICE: Element = Element {
 
 pub(crate) static CONNECTOR: Element = Element {
     name: "Connector",
-    title: "Connector",
     classes: &["Connector"],
     attributes: &[
         used("port", "8080", "TCP port, 0 to 65535; 0: any free one"),
@@ -191,7 +188,6 @@ pub(crate) static CONNECTOR: Element = Element {
 
 pub(crate) static ENGINE: Element = Element {
     name: "Engine",
-    title: "Engine",
     classes: &["StandardEngine"],
     attributes: &[
         used(
@@ -229,7 +225,6 @@ pub(crate) static ENGINE: Element = Element {
 
 pub(crate) static HOST: Element = Element {
     name: "Host",
-    title: "Host",
     classes: &["StandardHost"],
     attributes: &[
         used(
@@ -284,7 +279,6 @@ pub(crate) static HOST: Element = Element {
 
 pub(crate) static ALIAS: Element = Element {
     name: "Alias",
-    title: "Alias",
     classes: &[],
     attributes: &[],
     children: &[],
@@ -292,7 +286,6 @@ pub(crate) static ALIAS: Element = Element {
 
 pub(crate) static CONTEXT: Element = Element {
     name: "Context",
-    title: "Context",
     classes: &["StandardContext", "ReplicatedContext"],
     attributes: &[
         used(
@@ -408,7 +401,6 @@ pub(crate) static CONTEXT: Element = Element {
 
 pub(crate) static MANAGER: Element = Element {
     name: "Manager",
-    title: "Manager",
     // The last two are known so that their absence can be explained.
     classes: &[
         "DeltaManager",
@@ -562,7 +554,6 @@ pub(crate) static MANAGER: Element = Element {
 
 pub(crate) static CLUSTER: Element = Element {
     name: "Cluster",
-    title: "Cluster",
     classes: &["SimpleTcpCluster"],
     attributes: &[
         used(
@@ -639,7 +630,6 @@ pub(crate) static CLUSTER: Element = Element {
 
 pub(crate) static CHANNEL: Element = Element {
     name: "Channel",
-    title: "Channel",
     classes: &["GroupChannel"],
     attributes: &[
         idle("heartbeat", "the channel always has one"),
@@ -664,7 +654,6 @@ pub(crate) static CHANNEL: Element = Element {
 
 pub(crate) static MEMBERSHIP: Element = Element {
     name: "Membership",
-    title: "Membership",
     classes: &["McastService"],
     attributes: &[
         used(
@@ -733,7 +722,6 @@ pub(crate) static MEMBERSHIP: Element = Element {
 
 pub(crate) static RECEIVER: Element = Element {
     name: "Receiver",
-    title: "Receiver",
     classes: &[
         "ReplicationListener",
         "SocketReplicationListener",
@@ -811,7 +799,6 @@ pub(crate) static RECEIVER: Element = Element {
 /// Includes the attributes of `Transport`, which the newer spelling puts inside.
 pub(crate) static SENDER: Element = Element {
     name: "Sender",
-    title: "Sender (and Transport)",
     classes: &["ReplicationTransmitter"],
     attributes: &[
         used(
@@ -914,7 +901,6 @@ pub(crate) static SENDER: Element = Element {
 /// Only for its class: the attributes are those of [`SENDER`].
 pub(crate) static TRANSPORT: Element = Element {
     name: "Transport",
-    title: "Transport",
     classes: &["PooledParallelSender", "PooledMultiSender"],
     attributes: SENDER.attributes,
     children: &[],
@@ -923,7 +909,6 @@ pub(crate) static TRANSPORT: Element = Element {
 /// Only for its class.
 pub(crate) static INTERCEPTOR: Element = Element {
     name: "Interceptor",
-    title: "Interceptor",
     classes: &[
         "TcpFailureDetector",
         "MessageDispatchInterceptor",
@@ -946,7 +931,6 @@ pub(crate) static INTERCEPTOR: Element = Element {
 
 pub(crate) static REPLICATION_VALVE: Element = Element {
     name: "Valve",
-    title: "Valve: ReplicationValve",
     classes: &["ReplicationValve"],
     attributes: &[
         not_yet(
@@ -966,7 +950,6 @@ pub(crate) static REPLICATION_VALVE: Element = Element {
 
 pub(crate) static JVM_ROUTE_BINDER_VALVE: Element = Element {
     name: "Valve",
-    title: "Valve: JvmRouteBinderValve",
     classes: &["JvmRouteBinderValve"],
     attributes: &[
         used(
@@ -985,7 +968,6 @@ pub(crate) static JVM_ROUTE_BINDER_VALVE: Element = Element {
 
 pub(crate) static CLUSTER_LISTENER: Element = Element {
     name: "ClusterListener",
-    title: "ClusterListener",
     classes: &[
         "ClusterSessionListener",
         "JvmRouteSessionIDBinderListener",
