@@ -95,9 +95,12 @@ fn write_element(page: &mut String, title: &str, element: &Element) {
             .collect();
         writeln!(page, "\nInside: {}.", names.join(", ")).unwrap();
     }
-    for child in skipped {
+    for (index, child) in skipped.into_iter().enumerate() {
+        if index == 0 {
+            writeln!(page).unwrap();
+        }
         if let Rule::Skipped(reason) = child.rule {
-            writeln!(page, "\n- `{}` has no part: {reason}", child.name).unwrap();
+            writeln!(page, "- `{}` has no part: {reason}", child.name).unwrap();
         }
     }
 }

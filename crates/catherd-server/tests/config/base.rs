@@ -14,7 +14,7 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) fn empty() -> Self {
         Self {
-            directory: TempDir::new().unwrap(),
+            directory: TempDir::new().expect("room for a test"),
         }
     }
 
@@ -31,13 +31,13 @@ impl Base {
 
     pub(crate) fn with(self, file: &str, text: impl AsRef<[u8]>) -> Self {
         let file = self.path().join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
+        fs::create_dir_all(file.parent().expect("below the base")).expect("room for a test");
+        fs::write(file, text).expect("room for a test");
         self
     }
 
     pub(crate) fn with_directory(self, directory: &str) -> Self {
-        fs::create_dir_all(self.path().join(directory)).unwrap();
+        fs::create_dir_all(self.path().join(directory)).expect("room for a test");
         self
     }
 

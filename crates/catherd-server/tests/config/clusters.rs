@@ -9,7 +9,8 @@ use crate::base::Base;
 #[test]
 fn properties_of_the_cluster_set_the_parts_that_are_not_written() {
     let base = Base::with_engine(
-        r#"<Cluster managerClassName="org.apache.catalina.cluster.session.SimpleTcpReplicationManager"
+        r#"<Cluster 
+  managerClassName="org.apache.catalina.cluster.session.SimpleTcpReplicationManager"
   clusterName="c" clusterId="shop.1" key="${KEY}" missingFor="60" manager.maxSessionBytes="2048"
   service.mcastPort="5000" receiver.tcpListenPort="0" sender.maxQueueBytes="65536"
   sender.waitForAck="false" sender.maxQueueLength="9" valve.primaryIndicator="true"/>"#,
@@ -17,7 +18,7 @@ fn properties_of_the_cluster_set_the_parts_that_are_not_written() {
     assert_eq!(
         base.lines(),
         [
-            "conf/server.xml:5:55: warning: attribute valve.primaryIndicator of Cluster has no \
+            "conf/server.xml:6:55: warning: attribute valve.primaryIndicator of Cluster has no \
           meaning here: a session has no primary node; remove it"
         ]
     );
@@ -170,7 +171,8 @@ fn send_options_are_the_newer_spelling_of_the_mode() {
         assert_eq!(
             base.lines(),
             [
-                "conf/server.xml:2:10: error: replication mode asynchronous is not available in this \
+                "conf/server.xml:2:10: error: replication mode asynchronous is not available in \
+                 this \
               release; set replicationMode=\"synchronous\""
             ]
         );

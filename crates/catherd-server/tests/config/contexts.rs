@@ -117,7 +117,8 @@ fn a_second_context_at_a_path_is_an_error_at_the_later_one() {
     let line: String = line;
     assert!(
         line.starts_with(
-            "conf/Catalina/localhost/bench.xml:2:1: error: a second Context at this path: the first is in "
+            "conf/Catalina/localhost/bench.xml:2:1: error: a second Context at this path: the \
+             first is in "
         ),
         "{line}"
     );

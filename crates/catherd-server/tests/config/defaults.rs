@@ -14,8 +14,10 @@ fn an_empty_directory_is_a_valid_installation() {
     let base = Base::empty();
     let report = load(base.path());
     assert_eq!(report.diagnostics, []);
-    let mut expected = ServerConfig::default();
-    expected.base = base.path().to_path_buf();
+    let mut expected = ServerConfig {
+        base: base.path().to_path_buf(),
+        ..ServerConfig::default()
+    };
     expected.engine.hosts[0].app_base = base.path().join("webapps");
     assert_eq!(report.config, Some(expected));
 }
@@ -70,7 +72,8 @@ fn a_cluster_without_anything_inside_has_the_documented_defaults() {
 fn values_that_are_given_count() {
     let base = Base::with_server_xml(
         r#"<Server port="7005" shutdown="stop now"><Service>
-<Connector address="::1" port="0" maxKeepAliveRequests="-1" connectionTimeout="5" protocol="org.apache.coyote.http11.Http11Protocol"/>
+<Connector address="::1" port="0" maxKeepAliveRequests="-1" connectionTimeout="5"
+  protocol="org.apache.coyote.http11.Http11Protocol"/>
 <Connector port="8081" connectionTimeout="-1" keepAliveTimeout="9"/>
 <Engine name="E" defaultHost="WWW.example.org"><Host name="a"/><Host name="Example.org">
 <Alias>www.example.org</Alias></Host></Engine></Service></Server>"#,

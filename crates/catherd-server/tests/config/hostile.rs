@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use catherd_server::config::Severity;
+
 use crate::base::Base;
 
 fn answer(text: impl AsRef<[u8]>) -> Vec<String> {
@@ -44,7 +46,8 @@ fn an_external_entity_is_refused() {
 #[test]
 fn a_document_type_is_skipped() {
     let base = Base::with_server_xml(
-        "<!DOCTYPE Server SYSTEM\n \"http://example.org/größe.dtd\"\n [<!ELEMENT x ANY>]><Server x=\"\"/>",
+        "<!DOCTYPE Server SYSTEM\n \"http://example.org/größe.dtd\"\n \
+         [<!ELEMENT x ANY>]><Server x=\"\"/>",
     );
     assert_eq!(
         base.lines(),
@@ -71,7 +74,8 @@ fn three_hundred_attributes_are_refused() {
     assert_eq!(
         answer(&text),
         [
-            "conf/server.xml:2:1: error: more than 256 attributes on one element; remove those that \
+            "conf/server.xml:2:1: error: more than 256 attributes on one element; remove those \
+          that \
           are not needed"
         ]
     );
@@ -134,4 +138,50 @@ fn names_that_are_paths_are_refused() {
         let text = format!("<Server><Service><Engine name=\"{engine}\"/></Service></Server>");
         assert!(answer(&text)[0].contains("is not 1 to 64 of"), "{engine}");
     }
+}
+
+/// A file that is cut off or damaged anywhere is answered, and never with both or neither of a
+/// configuration and an error.
+#[test]
+fn no_damage_makes_the_reader_stumble() {
+    let text = include_bytes!("quick-start.xml");
+    let cut = (0..text.len()).step_by(37).map(|end| text[..end].to_vec());
+    let damaged = (0..text.len()).step_by(13).map(|place| {
+        let mut bytes = text.to_vec();
+        bytes[place] = b"<>&\"'$\xff/=-"[place % 10];
+        bytes
+    });
+    let swallowed = (0..text.len() - 9).step_by(17).map(|place| {
+        let mut bytes = text.to_vec();
+        bytes.drain(place..place + 9);
+        bytes
+    });
+    for bytes in cut.chain(damaged).chain(swallowed) {
+        let base = Base::with_server_xml(&bytes);
+        let report = base.load();
+        let has_errors = report
+            .diagnostics
+            .iter()
+            .any(|it| it.severity == Severity::Error);
+        assert_eq!(report.config.is_none(), has_errors);
+        let places: Vec<_> = report
+            .diagnostics
+            .iter()
+            .map(|it| (it.line, it.column))
+            .collect();
+        assert!(places.is_sorted_by(|a, b| a <= b) && places.iter().all(|&(l, c)| l > 0 && c > 0));
+    }
+}
+
+/// The name of a directory is anybody's text.
+#[test]
+fn control_characters_of_a_file_name_do_not_reach_the_terminal() {
+    let base = Base::empty().with_directory("webapps/a\u{1b}[2J\nb");
+    assert_eq!(
+        base.lines(),
+        [
+            "webapps/a\\u{1b}[2J\\nb:1:1: warning: the name of this directory is not the path of a \
+          context; rename it"
+        ]
+    );
 }
