@@ -171,6 +171,13 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "<Cluster><Receiver tcpListenPort=\"8080\"/></Cluster>",
+        &[
+            "2:20: error: port 8080 of this Receiver is that of a Connector; give each a port of \
+             its own",
+        ],
+    ),
+    (
         "<Cluster channelSendOptions=\"6\" key=\"short secret\" clusterId=\"\">\n<Sender \
          replicationMode=\"synchronous\" ackTimeout=\"-1\" maxQueueBytes=\"1\" \
          maxPoolSocketLimit=\"9\"/><Sender/></Cluster>",
