@@ -1,0 +1,294 @@
+//! An HTTP client that walks from node to node with its session.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{HeaderMap, Request};
+
+use crate::node::Node;
+
+/// A browser of one session: it keeps the cookie `JSESSIONID`, whichever node gave it.
+///
+/// Every request has a connection of its own, so that none is left over from a node that has died.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    cookie: Option<String>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Client {
+    /// A client without a session.
+    pub fn new() -> Self {
+        Self::with_timeout(Duration::from_secs(30))
+    }
+
+    /// A client that gives up an answer after `timeout`, and breaks its connection.
+    pub fn with_timeout(timeout: Duration) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .timeout_global(Some(timeout))
+            .build();
+        Self {
+            agent: config.new_agent(),
+            cookie: None,
+        }
+    }
+
+    /// A client with this value of the cookie.
+    pub fn with_cookie(value: &str) -> Self {
+        let mut client = Self::new();
+        client.cookie = Some(value.to_owned());
+        client
+    }
+
+    /// The value of its cookie: `KEY.ROUTE`.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
+    /// The key in its cookie.
+    ///
+    /// # Panics
+    ///
+    /// It has no cookie.
+    pub fn key(&self) -> String {
+        self.split().0
+    }
+
+    /// The route in its cookie.
+    ///
+    /// # Panics
+    ///
+    /// It has no cookie.
+    pub fn route(&self) -> String {
+        self.split().1
+    }
+
+    /// A `GET`.
+    ///
+    /// # Panics
+    ///
+    /// There is no answer.
+    pub fn get(&mut self, node: &Node, path: &str) -> Answer {
+        self.send(node, "GET", path, None)
+    }
+
+    /// A `GET` that may be without an answer.
+    ///
+    /// # Errors
+    ///
+    /// There was no whole answer.
+    pub fn try_get(&mut self, node: &Node, path: &str) -> Result<Answer, ureq::Error> {
+        self.try_send(node, "GET", path, None)
+    }
+
+    /// A request, with a JSON body if there is one.
+    ///
+    /// # Panics
+    ///
+    /// There is no answer.
+    pub fn send(&mut self, node: &Node, method: &str, path: &str, body: Option<&str>) -> Answer {
+        let answer = self.try_send(node, method, path, body);
+        answer.unwrap_or_else(|error| {
+            panic!(
+                "{method} {path} on {}: {error}\n{}",
+                node.name(),
+                node.log()
+            )
+        })
+    }
+
+    /// A request that may be without an answer.
+    ///
+    /// # Errors
+    ///
+    /// There was no whole answer.
+    ///
+    /// # Panics
+    ///
+    /// `method` or `path` cannot stand in a request.
+    pub fn try_send(
+        &mut self,
+        node: &Node,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder().method(method).uri(node.url(path));
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", format!("JSESSIONID={cookie}"));
+        }
+        let bad = "methods and paths of tests are valid";
+        let mut response = match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body).expect(bad))?
+            }
+            None => self.agent.run(request.body(()).expect(bad))?,
+        };
+        let answer = Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.body_mut().read_to_string()?,
+        };
+        if let Some(given) = answer.cookie() {
+            self.cookie = (!given.is_empty()).then_some(given);
+        }
+        Ok(answer)
+    }
+
+    /// `GET /examples/session`: the session's JSON; makes one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// The answer is not 200.
+    pub fn session(&mut self, node: &Node) -> Answer {
+        self.get(node, "/examples/session").expect_status(200)
+    }
+
+    /// Sets an attribute in `/examples`.
+    ///
+    /// # Panics
+    ///
+    /// The answer is not 200.
+    pub fn set(&mut self, node: &Node, name: &str, value: &Value) -> Answer {
+        let path = format!("/examples/session/attributes/{name}");
+        self.send(node, "PUT", &path, Some(&value.to_string()))
+            .expect_status(200)
+    }
+
+    /// Removes an attribute in `/examples`.
+    ///
+    /// # Panics
+    ///
+    /// The answer is neither 200 nor 204.
+    pub fn remove(&mut self, node: &Node, name: &str) -> Answer {
+        let answer = self.send(
+            node,
+            "DELETE",
+            &format!("/examples/session/attributes/{name}"),
+            None,
+        );
+        assert!([200, 204].contains(&answer.status()), "{answer:?}");
+        answer
+    }
+
+    /// Adds 1 to an attribute in `/examples`; gives the sum.
+    ///
+    /// # Panics
+    ///
+    /// The answer is not 200 with a number.
+    pub fn increment(&mut self, node: &Node, name: &str) -> u64 {
+        let path = format!("/examples/session/increment/{name}");
+        let answer = self.send(node, "POST", &path, None).expect_status(200);
+        answer.json()["value"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no number in {answer:?}"))
+    }
+
+    /// Gives the session in `/examples` a new id.
+    ///
+    /// # Panics
+    ///
+    /// The answer is not 200.
+    pub fn change_id(&mut self, node: &Node) -> Answer {
+        self.send(node, "POST", "/examples/session/change-id", None)
+            .expect_status(200)
+    }
+
+    /// Ends the session in `/examples`.
+    ///
+    /// # Panics
+    ///
+    /// The answer is not 204.
+    pub fn invalidate(&mut self, node: &Node) -> Answer {
+        self.send(node, "DELETE", "/examples/session", None)
+            .expect_status(204)
+    }
+
+    fn split(&self) -> (String, String) {
+        let cookie = self.cookie.as_deref().expect("the client has a cookie");
+        let (key, route) = cookie.split_once('.').unwrap_or((cookie, ""));
+        (key.to_owned(), route.to_owned())
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    /// Its status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Its body, as text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its body, as JSON.
+    ///
+    /// # Panics
+    ///
+    /// It is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("no JSON ({error}) in {self:?}"))
+    }
+
+    /// An attribute in the JSON of a session; null if it has none of this name.
+    ///
+    /// # Panics
+    ///
+    /// The body is no JSON.
+    pub fn attribute(&self, name: &str) -> Value {
+        self.json()["attributes"][name].clone()
+    }
+
+    /// The first header of this name, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What the node said is weaker than promised; nothing if all is well.
+    pub fn degraded(&self) -> &str {
+        self.header("catherd-degraded").unwrap_or_default()
+    }
+
+    /// The value of `JSESSIONID` that it sets; empty if it takes the cookie away.
+    pub fn cookie(&self) -> Option<String> {
+        let headers = self.headers.get_all("set-cookie").iter();
+        headers
+            .filter_map(|header| header.to_str().ok())
+            .find_map(|header| {
+                let (value, _) = header.strip_prefix("JSESSIONID=")?.split_once(';')?;
+                Some(value.to_owned())
+            })
+    }
+
+    /// The same answer, if it has this status.
+    ///
+    /// # Panics
+    ///
+    /// It has another.
+    #[must_use]
+    pub fn expect_status(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}

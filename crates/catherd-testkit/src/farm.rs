@@ -1,0 +1,361 @@
+//! The place where the nodes of one test live.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::node::{Finished, Node, Plan};
+use crate::ports::Reservation;
+use crate::server_xml::{ClusterXml, ContextXml, ServerXml};
+
+/// A directory, a cluster id and a multicast group of its own, for the nodes of one test.
+#[derive(Debug)]
+pub struct Farm {
+    binary: PathBuf,
+    directory: Arc<TempDir>,
+    group: Arc<Reservation>,
+}
+
+impl Farm {
+    /// A farm whose nodes run `binary`, the `catherd` command: `env!("CARGO_BIN_EXE_catherd")` in
+    /// a test of its package.
+    ///
+    /// # Panics
+    ///
+    /// There is no directory for temporary files, or no free port.
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self {
+            binary: binary.into(),
+            directory: Arc::new(TempDir::new().expect("temporary files can be made")),
+            group: Arc::new(Reservation::of_udp()),
+        }
+    }
+
+    /// The id of the farm's cluster.
+    pub fn cluster_id(&self) -> String {
+        format!("test-{}", self.group.port())
+    }
+
+    /// The port of the farm's multicast group, 228.0.0.4 on loopback.
+    pub fn group_port(&self) -> u16 {
+        self.group.port()
+    }
+
+    /// The farm's directory, gone with the farm and the last of its nodes.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Describes a node; nothing runs yet.
+    ///
+    /// It is configured for a cluster of everybody in this farm, mode `synchronous`, with the
+    /// distributable contexts `/examples` and `/bench`.
+    pub fn node(&self, route: &str) -> NodeBuilder {
+        let (http, tcp) = (Reservation::of_tcp(), Reservation::of_tcp());
+        let context = |path: &str| ContextXml {
+            path: path.to_owned(),
+            distributable: true,
+            attributes: String::new(),
+            manager_attributes: String::new(),
+        };
+        let xml = ServerXml {
+            route: route.to_owned(),
+            http_port: http.port(),
+            cluster: Some(ClusterXml {
+                id: self.cluster_id(),
+                group_port: self.group.port(),
+                tcp_port: tcp.port(),
+                frequency: Duration::from_millis(100),
+                drop_time: Duration::from_millis(1500),
+                mode: "synchronous".to_owned(),
+                has_valve: true,
+                attributes: String::new(),
+                sender_attributes: String::new(),
+                elements: String::new(),
+            }),
+            contexts: vec![context("/examples"), context("/bench")],
+            host_elements: String::new(),
+        };
+        NodeBuilder {
+            binary: self.binary.clone(),
+            base: self.directory.path().join(route),
+            xml,
+            raw: None,
+            held: Held {
+                _directory: Arc::clone(&self.directory),
+                _group: Arc::clone(&self.group),
+            },
+            ports: [http, tcp],
+        }
+    }
+
+    /// Runs the `catherd` command with these arguments to its end.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be run, or does not end within [`PATIENCE`](crate::wait::PATIENCE).
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        Finished::of(&self.binary, arguments, self.directory.path())
+    }
+}
+
+/// What of a farm must outlive its nodes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _directory: Arc<TempDir>,
+    _group: Arc<Reservation>,
+}
+
+/// A node that does not run yet: the options of its `server.xml`.
+#[derive(Debug)]
+pub struct NodeBuilder {
+    binary: PathBuf,
+    base: PathBuf,
+    xml: ServerXml,
+    raw: Option<String>,
+    held: Held,
+    ports: [Reservation; 2],
+}
+
+impl NodeBuilder {
+    /// The port of its HTTP connector, on 127.0.0.1.
+    pub fn http_port(&self) -> u16 {
+        self.xml.http_port
+    }
+
+    /// The port of its receiver (`tcpListenPort`), on 127.0.0.1.
+    pub fn tcp_port(&self) -> u16 {
+        self.ports[1].port()
+    }
+
+    /// The directory that `catherd run --base` gets.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// How often it says that it is there (`mcastFrequency`); 100 ms if not said.
+    #[must_use]
+    pub fn frequency(mut self, frequency: Duration) -> Self {
+        self.cluster().frequency = frequency;
+        self
+    }
+
+    /// After which silence others probe it (`mcastDropTime`); 1.5 s if not said.
+    #[must_use]
+    pub fn drop_time(mut self, drop_time: Duration) -> Self {
+        self.cluster().drop_time = drop_time;
+        self
+    }
+
+    /// `replicationMode`; `synchronous` if not said.
+    #[must_use]
+    pub fn replication_mode(mut self, mode: &str) -> Self {
+        mode.clone_into(&mut self.cluster().mode);
+        self
+    }
+
+    /// Another `clusterId` than that of the farm.
+    #[must_use]
+    pub fn cluster_id(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.cluster().id);
+        self
+    }
+
+    /// Another port for its group (`mcastPort`) than that of the farm.
+    #[must_use]
+    pub fn group_port(mut self, port: u16) -> Self {
+        self.cluster().group_port = port;
+        self
+    }
+
+    /// Another port for its receiver (`tcpListenPort`) than the one reserved for it.
+    #[must_use]
+    pub fn receiver_port(mut self, port: u16) -> Self {
+        self.cluster().tcp_port = port;
+        self
+    }
+
+    /// Another port for its HTTP connector than the one reserved for it.
+    #[must_use]
+    pub fn connector_port(mut self, port: u16) -> Self {
+        self.xml.http_port = port;
+        self
+    }
+
+    /// No `Cluster` element: its sessions are its own.
+    #[must_use]
+    pub fn without_cluster(mut self) -> Self {
+        self.xml.cluster = None;
+        for context in &mut self.xml.contexts {
+            context.distributable = false;
+        }
+        self
+    }
+
+    /// No `ReplicationValve` in the cluster.
+    #[must_use]
+    pub fn without_valve(mut self) -> Self {
+        self.cluster().has_valve = false;
+        self
+    }
+
+    /// The context at `path` is not distributable.
+    #[must_use]
+    pub fn local(mut self, path: &str) -> Self {
+        self.context(path).distributable = false;
+        self
+    }
+
+    /// No `Context` element for `path`.
+    #[must_use]
+    pub fn without_context(mut self, path: &str) -> Self {
+        self.xml.contexts.retain(|context| context.path != path);
+        self
+    }
+
+    /// Further attributes of the `Context` at `path`, as they stand in the file.
+    #[must_use]
+    pub fn context_attributes(mut self, path: &str, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.context(path).attributes);
+        self
+    }
+
+    /// Attributes of a `Manager` within the `Context` at `path`, as they stand in the file.
+    #[must_use]
+    pub fn manager_attributes(mut self, path: &str, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.context(path).manager_attributes);
+        self
+    }
+
+    /// Further attributes of `Cluster`, as they stand in the file.
+    #[must_use]
+    pub fn cluster_attributes(mut self, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.cluster().attributes);
+        self
+    }
+
+    /// Further attributes of `Sender`, as they stand in the file.
+    #[must_use]
+    pub fn sender_attributes(mut self, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.cluster().sender_attributes);
+        self
+    }
+
+    /// Further elements within `Cluster`, as they stand in the file.
+    #[must_use]
+    pub fn cluster_elements(mut self, elements: &str) -> Self {
+        elements.clone_into(&mut self.cluster().elements);
+        self
+    }
+
+    /// Further elements within `Host`, as they stand in the file.
+    #[must_use]
+    pub fn host_elements(mut self, elements: &str) -> Self {
+        elements.clone_into(&mut self.xml.host_elements);
+        self
+    }
+
+    /// This text instead of a `server.xml` made of the options.
+    #[must_use]
+    pub fn server_xml(mut self, text: &str) -> Self {
+        self.raw = Some(text.to_owned());
+        self
+    }
+
+    /// Puts a file into its base, at a relative path such as `webapps/examples/WEB-INF/web.xml`.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be written.
+    #[must_use]
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.base.join(path);
+        let parent = path.parent().expect("a path within the base has a parent");
+        fs::create_dir_all(parent).expect("directories can be made in the farm");
+        fs::write(&path, text).expect("files can be written in the farm");
+        self
+    }
+
+    /// Starts it, and waits until `/catherd/health/ready` says 200.
+    ///
+    /// # Panics
+    ///
+    /// It ends, or is not ready, within [`PATIENCE`](crate::wait::PATIENCE).
+    pub fn start(self) -> Node {
+        let mut node = self.spawn();
+        node.wait_until_ready();
+        node
+    }
+
+    /// Starts it, and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// Its files cannot be written, or the command cannot be run.
+    pub fn spawn(self) -> Node {
+        self.write();
+        let Self {
+            binary,
+            base,
+            xml,
+            held,
+            ports,
+            ..
+        } = self;
+        let [_, tcp] = &ports;
+        let plan = Plan {
+            binary,
+            base,
+            name: xml.route.clone(),
+            http_port: xml.http_port,
+            tcp_port: xml
+                .cluster
+                .map_or_else(|| tcp.port(), |cluster| cluster.tcp_port),
+        };
+        Node::spawn(plan, held, ports)
+    }
+
+    /// Runs `catherd check` over its base.
+    ///
+    /// # Panics
+    ///
+    /// As [`run_to_end`](Self::run_to_end).
+    pub fn check(&self) -> Finished {
+        self.run_to_end("check")
+    }
+
+    /// Runs `catherd SUBCOMMAND --base BASE` to its end: for nodes that do not start.
+    ///
+    /// # Panics
+    ///
+    /// Its files cannot be written, the command cannot be run, or it does not end within
+    /// [`PATIENCE`](crate::wait::PATIENCE).
+    pub fn run_to_end(&self, subcommand: &str) -> Finished {
+        self.write();
+        let base = self.base.to_str().expect("temporary paths are UTF-8");
+        Finished::of(&self.binary, &[subcommand, "--base", base], &self.base)
+    }
+
+    fn write(&self) {
+        let conf = self.base.join("conf");
+        fs::create_dir_all(&conf).expect("directories can be made in the farm");
+        let text = self.raw.clone().unwrap_or_else(|| self.xml.write());
+        fs::write(conf.join("server.xml"), text).expect("files can be written in the farm");
+    }
+
+    fn cluster(&mut self) -> &mut ClusterXml {
+        self.xml.cluster.as_mut().expect("the node has a cluster")
+    }
+
+    fn context(&mut self, path: &str) -> &mut ContextXml {
+        let found = self
+            .xml
+            .contexts
+            .iter_mut()
+            .find(|context| context.path == path);
+        found.expect("the node has a context at this path")
+    }
+}
