@@ -26,21 +26,18 @@ impl Default for Client {
 impl Client {
     /// A client without a session.
     pub fn new() -> Self {
-        Self::with_timeout(Duration::from_secs(30))
-    }
-
-    /// A client that gives up an answer after `timeout`, and breaks its connection.
-    pub fn with_timeout(timeout: Duration) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .timeout_global(Some(timeout))
-            .build();
         Self {
-            agent: config.new_agent(),
+            agent: agent(Duration::from_secs(30)),
             cookie: None,
         }
+    }
+
+    /// The same client, but one that gives up an answer after `timeout`, and breaks its connection;
+    /// 30 seconds if not said.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.agent = agent(timeout);
+        self
     }
 
     /// A client with this value of the cookie.
@@ -220,6 +217,16 @@ impl Client {
         let (key, route) = cookie.split_once('.').unwrap_or((cookie, ""));
         (key.to_owned(), route.to_owned())
     }
+}
+
+fn agent(timeout: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(0)
+        .timeout_global(Some(timeout))
+        .build();
+    config.new_agent()
 }
 
 /// A whole answer.

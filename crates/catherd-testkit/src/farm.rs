@@ -1,15 +1,19 @@
 //! The place where the nodes of one test live.
 
 use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::node::{Finished, Node, Plan};
 use crate::ports::Reservation;
-use crate::server_xml::{ClusterXml, ContextXml, ServerXml};
+use crate::server_xml::{ClusterXml, ContextXml, GROUP, ServerXml};
+use crate::wait::PATIENCE;
 
 /// A directory, a cluster id and a multicast group of its own, for the nodes of one test.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl Farm {
         let (http, tcp) = (Reservation::of_tcp(), Reservation::of_tcp());
         let context = |path: &str| ContextXml {
             path: path.to_owned(),
-            distributable: true,
+            distributable: Some(true),
             attributes: String::new(),
             manager_attributes: String::new(),
         };
@@ -92,14 +96,59 @@ impl Farm {
         }
     }
 
+    /// Starts the nodes A and B, and waits until both have met.
+    ///
+    /// # Panics
+    ///
+    /// They do not start, or do not meet.
+    pub fn pair(&self) -> (Node, Node) {
+        let (a, b) = (self.node("A").start(), self.node("B").start());
+        meet(&a, &b);
+        (a, b)
+    }
+
+    /// A socket in the farm's multicast group: it gets what the nodes say there, and what it sends
+    /// to [`group`](Self::group) comes to them. Reading times out after
+    /// [`PATIENCE`].
+    ///
+    /// # Panics
+    ///
+    /// The operating system does not let it join the group.
+    pub fn join_group(&self) -> UdpSocket {
+        let loopback = Ipv4Addr::LOCALHOST;
+        let join = || {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.group_port()).into())?;
+            socket.join_multicast_v4(self.group().ip(), &loopback)?;
+            socket.set_multicast_if_v4(&loopback)?;
+            socket.set_multicast_loop_v4(true)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            Ok::<_, io::Error>(UdpSocket::from(socket))
+        };
+        join().expect("a multicast group can be joined on loopback")
+    }
+
+    /// The address and port of the farm's multicast group.
+    pub fn group(&self) -> SocketAddrV4 {
+        let address = GROUP.parse().expect("a constant address");
+        SocketAddrV4::new(address, self.group_port())
+    }
+
     /// Runs the `catherd` command with these arguments to its end.
     ///
     /// # Panics
     ///
-    /// It cannot be run, or does not end within [`PATIENCE`](crate::wait::PATIENCE).
+    /// It cannot be run, or does not end within [`PATIENCE`].
     pub fn run(&self, arguments: &[&str]) -> Finished {
         Finished::of(&self.binary, arguments, self.directory.path())
     }
+}
+
+/// Waits until two nodes have each other, and nobody else, in their views.
+fn meet(a: &Node, b: &Node) {
+    a.wait_for_members(&[b.name()]);
+    b.wait_for_members(&[a.name()]);
 }
 
 /// What of a farm must outlive its nodes.
@@ -190,7 +239,7 @@ impl NodeBuilder {
     pub fn without_cluster(mut self) -> Self {
         self.xml.cluster = None;
         for context in &mut self.xml.contexts {
-            context.distributable = false;
+            context.distributable = Some(false);
         }
         self
     }
@@ -205,7 +254,14 @@ impl NodeBuilder {
     /// The context at `path` is not distributable.
     #[must_use]
     pub fn local(mut self, path: &str) -> Self {
-        self.context(path).distributable = false;
+        self.context(path).distributable = Some(false);
+        self
+    }
+
+    /// The `Context` at `path` does not say whether it is distributable.
+    #[must_use]
+    pub fn undecided(mut self, path: &str) -> Self {
+        self.context(path).distributable = None;
         self
     }
 
@@ -283,7 +339,7 @@ impl NodeBuilder {
     ///
     /// # Panics
     ///
-    /// It ends, or is not ready, within [`PATIENCE`](crate::wait::PATIENCE).
+    /// It ends, or is not ready, within [`PATIENCE`].
     pub fn start(self) -> Node {
         let mut node = self.spawn();
         node.wait_until_ready();
@@ -332,7 +388,7 @@ impl NodeBuilder {
     /// # Panics
     ///
     /// Its files cannot be written, the command cannot be run, or it does not end within
-    /// [`PATIENCE`](crate::wait::PATIENCE).
+    /// [`PATIENCE`].
     pub fn run_to_end(&self, subcommand: &str) -> Finished {
         self.write();
         let base = self.base.to_str().expect("temporary paths are UTF-8");

@@ -30,7 +30,8 @@ pub(crate) struct ClusterXml {
 #[derive(Clone, Debug)]
 pub(crate) struct ContextXml {
     pub(crate) path: String,
-    pub(crate) distributable: bool,
+    /// `None`: the attribute is not there.
+    pub(crate) distributable: Option<bool>,
     pub(crate) attributes: String,
     pub(crate) manager_attributes: String,
 }
@@ -115,14 +116,17 @@ impl ContextXml {
             attributes,
             manager_attributes,
         } = self;
+        let distributable = distributable
+            .map(|distributable| format!(r#" distributable="{distributable}""#))
+            .unwrap_or_default();
         write!(
             out,
-            r#"        <Context path="{path}" distributable="{distributable}" {attributes}"#
+            r#"        <Context path="{path}"{distributable} {attributes}"#
         )?;
         if manager_attributes.is_empty() {
             return writeln!(out, "/>");
         }
-        let class = if *distributable {
+        let class = if self.distributable == Some(true) {
             "org.apache.catalina.cluster.session.DeltaManager"
         } else {
             "org.apache.catalina.session.StandardManager"
