@@ -18,7 +18,10 @@ fn farm() -> Farm {
 fn session_on(node: &Node) -> (Client, Vec<(&'static str, Value)>) {
     let attributes = vec![
         ("user", json!("Ada Lovelace, née Byron")),
-        ("cart", json!([{"article": 17, "count": 2}, {"article": 4, "count": 1}])),
+        (
+            "cart",
+            json!([{"article": 17, "count": 2}, {"article": 4, "count": 1}]),
+        ),
         ("total", json!(12.5)),
         ("confirmed", json!(true)),
         ("nothing", json!({})),
@@ -75,7 +78,11 @@ fn a_killed_node_is_out_of_the_view_within_a_second_and_its_sessions_live_on() {
     println!("A was out of the view of B {gone:?} after SIGKILL");
     // It is milliseconds; a machine that runs many tests at once may stall.
     assert!(gone < Duration::from_secs(2), "{gone:?}");
-    assert_eq!(b.status()["missing"], json!(["A"]), "it crashed, and said no goodbye");
+    assert_eq!(
+        b.status()["missing"],
+        json!(["A"]),
+        "it crashed, and said no goodbye"
+    );
 
     let session = client.session(&b);
     assert_eq!(session.json()["id"], json!(key));
@@ -88,7 +95,10 @@ fn a_killed_node_is_out_of_the_view_within_a_second_and_its_sessions_live_on() {
     assert_eq!((client.key(), client.route()), (key, "B".to_owned()));
 
     let alone = client.set(&b, "user", &json!("Grace"));
-    assert!(alone.degraded().contains("durability"), "one copy is not replicated: {alone:?}");
+    assert!(
+        alone.degraded().contains("durability"),
+        "one copy is not replicated: {alone:?}"
+    );
     assert_eq!(client.session(&b).attribute("user"), json!("Grace"));
 }
 
@@ -134,7 +144,12 @@ fn two_requests_at_once_on_two_nodes_lose_nothing_of_one_session() {
         for round in 0..rounds {
             for writer in ["A", "B"] {
                 let name = format!("{writer}-{round}");
-                assert_eq!(session.attribute(&name), json!(round), "{name} on {}", node.name());
+                assert_eq!(
+                    session.attribute(&name),
+                    json!(round),
+                    "{name} on {}",
+                    node.name()
+                );
             }
         }
         assert_eq!(session.attribute("user"), json!("Ada"));
@@ -154,8 +169,15 @@ fn after_a_logout_on_a_the_cookie_is_worth_nothing_on_b() {
     assert_eq!(b.context("/examples")["sessions"], 0);
     for node in [&b, &a] {
         let mut late = Client::with_cookie(&old);
-        assert_eq!(late.get(node, "/examples/session?create=false").status(), 404);
-        assert_eq!(late.send(node, "DELETE", "/examples/session", None).status(), 404);
+        assert_eq!(
+            late.get(node, "/examples/session?create=false").status(),
+            404
+        );
+        assert_eq!(
+            late.send(node, "DELETE", "/examples/session", None)
+                .status(),
+            404
+        );
         let change_id = late.send(node, "POST", "/examples/session/change-id", None);
         assert_eq!(change_id.status(), 404);
         let mut late = Client::with_cookie(&old);
@@ -176,7 +198,10 @@ fn a_context_that_is_not_distributable_stays_on_its_node() {
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);
     let mut local = Client::new();
-    assert_eq!(local.get(&a, "/bench/session?size=10").text(), "counter=1 size=10");
+    assert_eq!(
+        local.get(&a, "/bench/session?size=10").text(),
+        "counter=1 size=10"
+    );
     // A replicated write behind it: when that is there, the other would be, too.
     let mut client = Client::new();
     client.set(&a, "user", &json!("Ada"));
@@ -198,14 +223,20 @@ fn after_a_change_of_id_on_a_the_old_cookie_is_dead_on_b_and_the_new_one_works()
     let farm = farm();
     let (a, b) = farm.pair();
     let (mut client, attributes) = session_on(&a);
-    let (old, old_key) = (client.cookie().expect("it has a session").to_owned(), client.key());
+    let (old, old_key) = (
+        client.cookie().expect("it has a session").to_owned(),
+        client.key(),
+    );
     let changed = client.change_id(&a);
     assert_ne!(client.key(), old_key);
     assert_eq!(changed.json()["id"], json!(client.key()));
     assert_eq!(a.digest("/examples"), b.digest("/examples"));
     for node in [&b, &a] {
         let mut late = Client::with_cookie(&old);
-        assert_eq!(late.get(node, "/examples/session?create=false").status(), 404);
+        assert_eq!(
+            late.get(node, "/examples/session?create=false").status(),
+            404
+        );
         assert_attributes(&mut client, node, &attributes);
     }
     assert_eq!(b.context("/examples")["sessions"], 1);
@@ -245,7 +276,11 @@ fn thirty_two_clients_on_both_nodes_lose_no_write() {
         let mut browser = sessions[client % SESSIONS].clone();
         for number in 0..WRITES {
             let node = if (client + number) % 2 == 0 { &a } else { &b };
-            browser.set(node, &format!("c{client}-{number}"), &json!([client, number]));
+            browser.set(
+                node,
+                &format!("c{client}-{number}"),
+                &json!([client, number]),
+            );
             if number % 3 == 2 {
                 let own = browser.session(node);
                 assert_eq!(own.attribute(&format!("c{client}-0")), json!([client, 0]));
@@ -291,5 +326,7 @@ fn the_write_of_a_client_that_has_left_is_replicated() {
     answer.expect_err("nobody acknowledges while B stands still");
     b.resume();
     a.wait_until_equal(&b, "/examples");
-    wait::until_true("B has the write", || client.clone().session(&b).attribute("late") == 1);
+    wait::until_true("B has the write", || {
+        client.clone().session(&b).attribute("late") == 1
+    });
 }

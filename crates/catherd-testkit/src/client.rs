@@ -15,6 +15,7 @@ use crate::node::Node;
 pub struct Client {
     agent: Agent,
     cookie: Option<String>,
+    headers: Vec<(String, String)>,
 }
 
 impl Default for Client {
@@ -45,6 +46,13 @@ impl Client {
         let mut client = Self::new();
         client.cookie = Some(value.to_owned());
         client
+    }
+
+    /// The same client, but one that sends this header with every request.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The value of its cookie: `KEY.ROUTE`.
@@ -123,6 +131,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(node.url(path));
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("JSESSIONID={cookie}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         let bad = "methods and paths of tests are valid";
         let mut response = match body {
