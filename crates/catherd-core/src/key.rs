@@ -11,6 +11,11 @@ use std::str::FromStr;
 pub struct Key(u128);
 
 impl Key {
+    /// The lowest key.
+    pub const MIN: Self = Self(0);
+    /// The highest key.
+    pub const MAX: Self = Self(u128::MAX);
+
     /// The key with these bits.
     pub const fn from_bits(bits: u128) -> Self {
         Self(bits)

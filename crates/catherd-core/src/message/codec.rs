@@ -292,8 +292,8 @@ impl Heartbeat {
             heard: message
                 .heard
                 .into_iter()
-                .map(Incarnation::from_bits)
-                .collect(),
+                .map(incarnation)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -572,10 +572,8 @@ fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, DecodeError> {
     let named = (fragment.revision != 0)
         .then(|| version(fragment.fence, fragment.revision, fragment.writer))
         .transpose()?;
+    // Empty for a copy that so far only heard of writes: such a one is whole.
     let seen = from_vector(fragment.seen.as_ref())?;
-    if seen.is_empty() {
-        return Err(DecodeError::Malformed);
-    }
     let since = fragment
         .since
         .map(|revision| {
@@ -587,6 +585,10 @@ fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, DecodeError> {
         .transpose()?;
     if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
         return Err(DecodeError::Insane);
+    }
+    // A writer's copy holds what the writer wrote, and that is not less than before.
+    if since.is_some_and(|since| since.revision.max(1) > seen.revision(since.writer)) {
+        return Err(DecodeError::Malformed);
     }
     let mut registers = fragment
         .registers
@@ -632,7 +634,7 @@ fn from_register(
     named: Option<Version>,
 ) -> Result<(Slot, Register), DecodeError> {
     let slot = match (register.attribute, register.property) {
-        (Some(name), None) => Slot::Attribute(Name::new(&name).ok_or(DecodeError::TooLong)?),
+        (Some(name), None) => Slot::Attribute(Name::new(&name).ok_or(DecodeError::Malformed)?),
         (None, Some(number)) => Slot::Property(number),
         (None, None) => Slot::Principal,
         (Some(_), Some(_)) => return Err(DecodeError::Malformed),

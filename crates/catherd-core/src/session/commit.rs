@@ -50,11 +50,11 @@ impl State {
             return (extent == Extent::Entire && self.is_committed()).then(|| self.whole(now));
         }
         let version = self.stamp(by);
-        // A session that was never sent is whole: nobody has anything before it.
-        let since = (!self.seen.is_empty()).then(|| Dot {
+        let is_first = self.seen.is_empty();
+        let since = Dot {
             writer: by.incarnation,
             revision: self.seen.revision(by.incarnation),
-        });
+        };
         let mut registers = Vec::with_capacity(dirty.len());
         for (slot, value) in dirty {
             let register = Register { version, value };
@@ -64,13 +64,15 @@ impl State {
         self.seen.raise(version.dot());
         self.tally = by.gone;
         self.forget_removals(rules);
-        if extent == Extent::Entire {
+        // Nobody has anything before the first write that this copy knows all about. All its
+        // registers go, for it may have some of writes that it does not know all about.
+        if is_first || extent == Extent::Entire {
             return Some(self.whole(now));
         }
         Some(Write {
             birth: self.birth,
             seen: self.seen.clone(),
-            since,
+            since: Some(since),
             registers,
             age: now.since(self.last_access),
         })

@@ -33,11 +33,13 @@ impl DigestKey {
     /// The digest of a live session: key, birth, `seen`, and of each register with a value its
     /// slot, version and hash. Never 0.
     ///
-    /// Integers are hashed little endian. Not in it: removals, ages, what is dirty.
+    /// Integers are hashed little endian, lists of varying length begin with it. Not in it:
+    /// removals, ages, what is dirty.
     pub fn session(&self, key: Key, state: &State) -> u64 {
         let mut hasher = self.hasher(1, key);
         hasher.write(&state.birth().incarnation.bits().to_le_bytes());
         hasher.write(&state.birth().serial.to_le_bytes());
+        hasher.write(&(state.seen().len() as u64).to_le_bytes());
         for dot in state.seen().iter() {
             hasher.write(&dot.writer.bits().to_le_bytes());
             hasher.write(&dot.revision.to_le_bytes());

@@ -114,7 +114,9 @@ impl Entry {
                 age: now.since(*at),
                 life: *life,
             }),
-            Some(Self::Live(state)) if !state.is_committed() => return Fetched::Unknown,
+            // Never committed, or only heard of: a whole fragment of it would pass for a session
+            // without attributes.
+            Some(Self::Live(state)) if state.holds_nothing() => return Fetched::Unknown,
             Some(Self::Live(state)) => {
                 let held_all = state.seen.is_within(held)
                     && state

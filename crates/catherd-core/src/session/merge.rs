@@ -104,6 +104,7 @@ impl State {
 
     /// A register that the whole copy knows of and does not have was removed there.
     fn drop_what_is_gone_there(&mut self, write: &Write) {
+        let had = self.registers.len();
         self.registers.retain(|(slot, register)| {
             find(&write.registers, slot).is_ok() || !write.seen.covers(register.version.dot())
         });
@@ -111,6 +112,11 @@ impl State {
         // copy had will get a whole one from here.
         if !write.seen.is_within(&self.seen) {
             self.forgotten.merge(&write.seen);
+        }
+        // What was dropped may have been a removal of which somebody has yet to hear, and whose
+        // place is perhaps long within `seen`: nothing that starts earlier than now may skip it.
+        if self.registers.len() < had {
+            self.forgotten.merge(&self.seen);
         }
     }
 }

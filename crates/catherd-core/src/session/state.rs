@@ -52,6 +52,24 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// Whether a session could hold this value, were it the only one.
+    ///
+    /// # Errors
+    ///
+    /// It is larger than a whole session may be.
+    pub fn check(&self, slot: &Slot, value: Option<&Value>) -> Result<(), Limit> {
+        let bytes = value.map_or(0, |value| slot.len() + value.len());
+        if bytes > self.session_bytes_max {
+            return Err(Limit::SessionBytes {
+                bytes,
+                max: self.session_bytes_max,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// A property of a session that has a meaning here. Others are kept as they came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Property {
@@ -113,15 +131,15 @@ impl State {
         }
     }
 
-    /// Sets or removes (`None`) what is called `slot`; dirty until the commit.
+    /// Sets or removes (`None`) what is called `slot`; dirty until the commit. Properties do not
+    /// count against the size limit.
     ///
     /// # Errors
     ///
     /// The session would be larger than `rules` allow. Nothing was changed.
     pub fn set(&mut self, slot: Slot, value: Option<Value>, rules: &Rules) -> Result<(), Limit> {
-        let weight = |value: Option<&Value>| value.map_or(0, |value| slot.len() + value.len());
-        let before = weight(self.value(&slot));
-        let after = weight(value.as_ref());
+        let before = weight(&slot, self.value(&slot));
+        let after = weight(&slot, value.as_ref());
         let bytes = self.bytes - before + after;
         if after > before && bytes > rules.session_bytes_max {
             return Err(Limit::SessionBytes {
@@ -130,21 +148,14 @@ impl State {
             });
         }
         self.bytes = bytes;
-        match find(&self.dirty, &slot) {
-            Ok(at) => self.dirty[at].1 = value,
-            Err(at) => self.dirty.insert(at, (slot, value)),
-        }
+        self.put_dirty(slot, value);
         Ok(())
     }
 
-    /// Sets a property; properties do not count against the size limit.
+    /// Sets a property that has a meaning here; dirty until the commit.
     pub fn set_property(&mut self, property: Property, number: i64) {
         let (slot, value) = (property.slot(), Value::new(&number.to_le_bytes()));
-        match find(&self.dirty, &slot) {
-            Ok(at) => self.dirty[at].1 = Some(value),
-            Err(at) => self.dirty.insert(at, (slot, Some(value))),
-        }
-        self.bytes = self.weigh();
+        self.put_dirty(slot, Some(value));
     }
 
     /// The value of `slot` as the application sees it: what it set, else what is committed.
@@ -236,9 +247,14 @@ impl State {
     }
 
     /// Whether it was ever committed: a session that was not is known to nobody else, and leaves
-    /// no tombstone.
+    /// no tombstone. A copy that so far only heard of writes is of a session that was.
     pub fn is_committed(&self) -> bool {
-        !self.seen.is_empty() || !self.registers.is_empty()
+        !self.holds_nothing() || self.is_behind()
+    }
+
+    /// Whether there is neither a register in the copy nor a write that it has seen.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.seen.is_empty() && self.registers.is_empty()
     }
 
     /// The highest version in the copy. Its writer is the session's owner.
@@ -287,7 +303,25 @@ impl State {
         self.attributes()
             .map(|(name, value)| name.as_str().len() + value.len())
             .sum::<usize>()
-            + self.value(&Slot::Principal).map_or(0, Value::len)
+            + weight(&Slot::Principal, self.value(&Slot::Principal))
+    }
+
+    fn put_dirty(&mut self, slot: Slot, value: Option<Value>) {
+        match find(&self.dirty, &slot) {
+            Ok(at) => self.dirty[at].1 = value,
+            Err(at) => self.dirty.insert(at, (slot, value)),
+        }
+    }
+}
+
+/// What a register counts against the size limit, in bytes.
+fn weight(slot: &Slot, value: Option<&Value>) -> usize {
+    let bytes = value.map_or(0, Value::len);
+    match slot {
+        Slot::Property(_) => 0,
+        Slot::Principal => bytes,
+        Slot::Attribute(name) if value.is_some() => name.as_str().len() + bytes,
+        Slot::Attribute(_) => 0,
     }
 }
 

@@ -115,16 +115,6 @@ pub enum Slot {
     Attribute(Name),
 }
 
-impl Slot {
-    /// How many bytes the slot counts against the size limit of a session.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Property(_) | Self::Principal => 0,
-            Self::Attribute(name) => name.as_str().len(),
-        }
-    }
-}
-
 /// A value and its version; without a value, a removal.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Register {

@@ -34,10 +34,6 @@ pub enum Place {
     BeforeHello,
     /// A probe has arrived and is about to be answered.
     BeforeProbeAnswer,
-    /// A fetch has arrived and is about to be answered.
-    BeforeFetchAnswer,
-    /// A sync is about to say that it has verified.
-    BeforeVerified,
     /// A node that stops is about to say goodbye.
     BeforeGoodbye,
 }

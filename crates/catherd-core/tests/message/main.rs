@@ -1,0 +1,6 @@
+//! The encoding: round trips, golden files, hostile bytes.
+
+mod golden;
+mod hostile;
+mod roundtrip;
+mod samples;

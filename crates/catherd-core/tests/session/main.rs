@@ -1,0 +1,11 @@
+//! The rules of `docs/merge.md`, one by one and for random histories.
+
+mod commits;
+mod histories;
+mod identities;
+mod laws;
+mod merges;
+mod model;
+mod removals;
+mod sent_in_one;
+mod support;

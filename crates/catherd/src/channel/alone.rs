@@ -1,0 +1,94 @@
+//! The channel of a node without a cluster: there is nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use catherd_core::key::Key;
+use catherd_core::link::{Frame, Outcome, Ticket as FrameTicket};
+use catherd_core::message::{Answer, Message};
+use catherd_core::time::Time;
+use catherd_core::version::{Incarnation, Vector};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use tokio::sync::watch;
+
+use super::{Channel, Ticket, Unanswered, View};
+use crate::cluster::LinkStatus;
+
+#[derive(Debug)]
+pub(crate) struct Alone {
+    view: watch::Sender<Arc<View>>,
+    closed: AtomicBool,
+}
+
+impl Alone {
+    pub(crate) fn new(view: View) -> Self {
+        Self {
+            view: watch::Sender::new(Arc::new(view)),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Channel for Alone {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    fn send(&self, _now: Time, _to: Incarnation, _frame: Frame) -> Ticket {
+        Ticket {
+            link: 0,
+            frame: FrameTicket::default(),
+        }
+    }
+
+    fn flush(&self) {}
+
+    fn poll_acknowledged(&self, _ticket: Ticket, _cx: &mut Context<'_>) -> Poll<Outcome> {
+        Poll::Ready(Outcome::Gone)
+    }
+
+    fn fetch(
+        &self,
+        _from: Incarnation,
+        _context: String,
+        _wanted: Vec<(Key, Vector)>,
+        _deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
+        ready(Err(Unanswered)).boxed()
+    }
+
+    fn tell_all(&self, _message: &Message) {}
+
+    fn link_status(&self, _to: Incarnation) -> LinkStatus {
+        LinkStatus::default()
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
+    fn become_ready(&self) {
+        self.view
+            .send_modify(|view| Arc::make_mut(view).myself.is_ready = true);
+    }
+
+    fn met(&self) -> BoxFuture<'static, ()> {
+        ready(()).boxed()
+    }
+
+    fn leave(&self, _within: Duration) -> BoxFuture<'static, ()> {
+        self.closed.store(true, Ordering::Relaxed);
+        ready(()).boxed()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,611 @@
+//! The task that feeds the membership and does what it says.
+//!
+//! Everything that is seen of other members comes in here, one thing after another; every decision
+//! is the core's. So views change in one place, and each is published before the next input.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use catherd_core::membership::{
+    ConnectFailure, Direction, Effect, GoneWhy, MemberEvent, Membership, SuspectWhy,
+};
+use catherd_core::message::{
+    FrameKind, FrameReader, Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome,
+};
+use catherd_core::time::Time;
+use catherd_core::version::Incarnation;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::incoming::Incoming;
+use super::outgoing::{Link, Peer, PeerSays, bad};
+use super::tcp::Shared;
+use super::{View, ViewMember};
+use crate::cluster::Event;
+use crate::env::{Env, Place};
+
+/// What the driver is told.
+pub(super) enum Input {
+    Heartbeat(Heartbeat),
+    /// Somebody opened a connection; `close` ends it when the member is gone.
+    Hello {
+        hello: Hello,
+        close: Arc<Notify>,
+        verdict: oneshot::Sender<Result<Welcome, Refusal>>,
+    },
+    /// A connection that this node opened was welcomed.
+    Welcomed {
+        expected: Incarnation,
+        welcome: Welcome,
+        link: Arc<Link>,
+    },
+    ConnectFailed {
+        member: Incarnation,
+        failure: ConnectFailure,
+    },
+    /// A connection ended; `number` is that of an outgoing one.
+    LinkLost {
+        member: Incarnation,
+        number: Option<u64>,
+        close: Option<Arc<Notify>>,
+    },
+    Probed {
+        member: Incarnation,
+        answered: bool,
+    },
+    Says {
+        member: Incarnation,
+        what: PeerSays,
+    },
+    BecomeReady,
+    /// Goodbyes are about to be said: meet nobody, suspect nobody.
+    Leaving {
+        noted: oneshot::Sender<()>,
+    },
+    Leave {
+        done: oneshot::Sender<()>,
+    },
+}
+
+pub(super) struct Driver<E: Env> {
+    pub(super) env: E,
+    pub(super) shared: Arc<Shared>,
+    pub(super) membership: Membership,
+    pub(super) group: Arc<E::Datagrams>,
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) incoming: BTreeMap<Incarnation, Vec<Arc<Notify>>>,
+}
+
+impl<E: Env> Driver<E> {
+    pub(super) async fn run(mut self) {
+        loop {
+            self.carry_out().await;
+            let at = self.membership.poll_timeout();
+            let env = self.env.clone();
+            let timeout = async move {
+                match at {
+                    Some(at) => env.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                input = self.inputs.recv() => match input {
+                    Some(Input::Leave { done }) => {
+                        self.end();
+                        // Whoever asked may have stopped waiting.
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(input) => self.handle(input),
+                    None => return self.end(),
+                },
+                () = timeout => self.membership.handle_timeout(self.env.now()),
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.env.now();
+        match input {
+            Input::Heartbeat(heartbeat) => self.membership.handle_heartbeat(now, &heartbeat),
+            Input::Hello {
+                hello,
+                close,
+                verdict,
+            } => {
+                let answer = self.membership.handle_hello(now, &hello);
+                if answer.is_ok() && hello.purpose == Purpose::Link {
+                    self.incoming
+                        .entry(hello.incarnation)
+                        .or_default()
+                        .push(close);
+                }
+                // The caller may have gone; the reading half notices.
+                let _ = verdict.send(answer);
+            }
+            Input::Welcomed {
+                expected,
+                welcome,
+                link,
+            } => {
+                self.replace_link(expected, Some(link));
+                self.membership
+                    .handle_welcome(now, Some(expected), &welcome);
+            }
+            Input::ConnectFailed { member, failure } => {
+                self.membership.handle_connect_failed(now, member, failure);
+            }
+            Input::LinkLost {
+                member,
+                number,
+                close,
+            } => self.link_lost(now, member, number, close),
+            Input::Probed { member, answered } => {
+                self.membership.handle_probe(now, member, answered);
+            }
+            Input::Says {
+                member,
+                what: PeerSays::Ready,
+            } => {
+                self.membership.handle_ready(now, member);
+            }
+            Input::Says {
+                member,
+                what: PeerSays::Goodbye,
+            } => {
+                self.membership.handle_goodbye(now, member);
+            }
+            Input::BecomeReady => {
+                self.membership.become_ready(now);
+                for link in self.shared.links() {
+                    link.tell(&Message::Ready);
+                }
+                self.shared.delivery.happened(Event::Ready);
+            }
+            Input::Leaving { noted } => {
+                self.membership.leave(now);
+                // Whoever asked may have stopped waiting.
+                let _ = noted.send(());
+            }
+            Input::Leave { .. } => unreachable!("handled where the loop can end"),
+        }
+    }
+
+    /// A connection that was replaced meanwhile says nothing about its successor.
+    fn link_lost(
+        &mut self,
+        now: Time,
+        member: Incarnation,
+        number: Option<u64>,
+        close: Option<Arc<Notify>>,
+    ) {
+        match (number, close) {
+            (Some(number), _) => {
+                if self
+                    .shared
+                    .link_to(member)
+                    .is_none_or(|link| link.number != number)
+                {
+                    return;
+                }
+                self.replace_link(member, None);
+                self.membership
+                    .handle_link_lost(now, member, Direction::Outgoing);
+            }
+            (None, Some(close)) => {
+                let Some(open) = self.incoming.get_mut(&member) else {
+                    return;
+                };
+                open.retain(|other| !Arc::ptr_eq(other, &close));
+                if open.is_empty() {
+                    self.incoming.remove(&member);
+                    self.membership
+                        .handle_link_lost(now, member, Direction::Incoming);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn replace_link(&self, member: Incarnation, link: Option<Arc<Link>>) {
+        if let Some(old) = self.shared.set_link(member, link) {
+            old.close();
+        }
+    }
+
+    /// Does what the membership wants done, until it wants nothing, then publishes the view.
+    async fn carry_out(&mut self) {
+        while let Some(effect) = self.membership.poll_effect() {
+            match effect {
+                Effect::SendHeartbeat(heartbeat) => {
+                    let datagram = heartbeat.to_datagram(self.shared.key.as_ref());
+                    if self
+                        .env
+                        .send_datagram(&self.group, &datagram)
+                        .await
+                        .is_err()
+                    {
+                        self.shared
+                            .heartbeats_unsent
+                            .fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Effect::Connect {
+                    incarnation,
+                    name,
+                    address,
+                } => {
+                    self.connect(incarnation, name, address);
+                }
+                Effect::Probe {
+                    incarnation,
+                    address,
+                } => self.probe(incarnation, address),
+                Effect::Disconnect { incarnation } => {
+                    // The view first: nobody is to queue for a link that is about to close.
+                    self.publish();
+                    self.replace_link(incarnation, None);
+                    for close in self.incoming.remove(&incarnation).unwrap_or_default() {
+                        close.notify_one();
+                    }
+                }
+                Effect::Event(event) => self.shared.delivery.happened(to_event(event)),
+                // An effect of a later core, which this shell does not know how to carry out.
+                _ => {}
+            }
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let view = view_of(&self.membership);
+        self.shared.publish(view, self.membership.is_settled());
+        self.shared.count(&self.membership);
+    }
+
+    fn connect(&self, member: Incarnation, name: String, address: SocketAddr) {
+        let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
+        let hello = self
+            .membership
+            .hello_for(member, Purpose::Link, self.env.now());
+        let deadline = self.env.now() + self.shared.handshake;
+        drop(self.env.spawn(async move {
+            let opened = tokio::select! {
+                biased;
+                opened = open(&env, &shared, address, &hello) => opened,
+                () = env.sleep_until(deadline) => Err(ConnectFailure::Unreachable),
+            };
+            match opened {
+                Ok((stream, buffer, welcome)) => {
+                    link_up::<E>(
+                        &env,
+                        &shared,
+                        Up {
+                            member,
+                            name,
+                            stream,
+                            buffer,
+                            welcome,
+                        },
+                    )
+                    .await;
+                }
+                Err(failure) => {
+                    let _ = shared
+                        .driver
+                        .send(Input::ConnectFailed { member, failure })
+                        .await;
+                }
+            }
+        }));
+    }
+
+    /// A question that the process answers: a connection that is merely accepted proves nothing.
+    fn probe(&self, member: Incarnation, address: SocketAddr) {
+        let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
+        let hello = self
+            .membership
+            .hello_for(member, Purpose::Probe, self.env.now());
+        let deadline = self.env.now() + self.shared.handshake;
+        drop(self.env.spawn(async move {
+            let answered = tokio::select! {
+                biased;
+                opened = open(&env, &shared, address, &hello) => match opened {
+                    Ok((_, _, welcome)) => welcome.incarnation == member,
+                    Err(_) => false,
+                },
+                () = env.sleep_until(deadline) => false,
+            };
+            let _ = shared.driver.send(Input::Probed { member, answered }).await;
+        }));
+    }
+
+    fn end(&mut self) {
+        for link in self.shared.take_links() {
+            link.close();
+        }
+        for close in std::mem::take(&mut self.incoming).into_values().flatten() {
+            close.notify_one();
+        }
+        self.membership.leave(self.env.now());
+        self.shared.publish(view_of(&self.membership), true);
+        self.shared.closed.notify_waiters();
+    }
+}
+
+struct Up<S> {
+    member: Incarnation,
+    name: String,
+    stream: S,
+    buffer: BytesMut,
+    welcome: Welcome,
+}
+
+/// Runs a link that was welcomed to its end.
+async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
+    let (reader, writer) = tokio::io::split(up.stream);
+    let number = shared.next_link.fetch_add(1, Ordering::Relaxed);
+    let member = up.member;
+    let link = Arc::new(Link::new(
+        Peer {
+            number,
+            member,
+            name: up.name,
+        },
+        Box::new(writer),
+        shared.outbox.clone(),
+        shared.key.clone(),
+        Arc::clone(&shared.delivery),
+        Arc::new(env.clone()),
+    ));
+    let welcomed = Input::Welcomed {
+        expected: member,
+        welcome: up.welcome,
+        link: Arc::clone(&link),
+    };
+    if shared.driver.send(welcomed).await.is_err() {
+        return;
+    }
+    if shared.is_ready() {
+        link.tell(&Message::Ready);
+    }
+    let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
+    let ended = link.run(reader, up.buffer, says).await;
+    report(shared, &link.name, ended);
+    link.close();
+    let lost = Input::LinkLost {
+        member,
+        number: Some(number),
+        close: None,
+    };
+    let _ = shared.driver.send(lost).await;
+}
+
+/// Says hello, and reads the answer.
+async fn open<E: Env>(
+    env: &E,
+    shared: &Shared,
+    address: SocketAddr,
+    hello: &Hello,
+) -> Result<(E::Stream, BytesMut, Welcome), ConnectFailure> {
+    let unreachable = |_: io::Error| ConnectFailure::Unreachable;
+    let mut stream = env.connect(address).await.map_err(unreachable)?;
+    env.faults()
+        .at(Place::BeforeHello)
+        .await
+        .map_err(unreachable)?;
+    let frame = Message::Hello(hello.clone()).to_frame(shared.key.as_ref());
+    stream.write_all(&frame).await.map_err(unreachable)?;
+    stream.flush().await.map_err(unreachable)?;
+    let mut buffer = BytesMut::new();
+    match first_message(&mut stream, &mut buffer, shared).await {
+        Ok(Message::Welcome(welcome)) => Ok((stream, buffer, welcome)),
+        Ok(Message::Refused(refusal)) => Err(ConnectFailure::Refused(refusal)),
+        Ok(_) | Err(_) => Err(ConnectFailure::Unreachable),
+    }
+}
+
+/// Serves a connection that somebody opened: the hello first, and nothing before it.
+pub(super) async fn accepted<E: Env>(
+    env: E,
+    shared: Arc<Shared>,
+    mut stream: E::Stream,
+    from: SocketAddr,
+) {
+    let mut buffer = BytesMut::new();
+    let deadline = env.now() + HELLO_TIME;
+    let first = tokio::select! {
+        biased;
+        first = first_message(&mut stream, &mut buffer, &shared) => first,
+        () = env.sleep_until(deadline) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    let hello = match first {
+        Ok(Message::Hello(hello)) => hello,
+        Ok(_) => return report(&shared, &from.to_string(), Err(bad("no hello"))),
+        Err(error) => return report(&shared, &from.to_string(), Err(error)),
+    };
+    let (member, name, purpose) = (hello.incarnation, hello.name.clone(), hello.purpose);
+    let close = Arc::new(Notify::new());
+    let (verdict, judged) = oneshot::channel();
+    let input = Input::Hello {
+        hello,
+        close: Arc::clone(&close),
+        verdict,
+    };
+    if shared.driver.send(input).await.is_err() {
+        return;
+    }
+    let Ok(verdict) = judged.await else { return };
+    let is_welcome = verdict.is_ok();
+    let answer = verdict.map_or_else(Message::Refused, Message::Welcome);
+    if purpose == Purpose::Probe && env.faults().at(Place::BeforeProbeAnswer).await.is_err() {
+        return;
+    }
+    let frame = answer.to_frame(shared.key.as_ref());
+    let sent = match stream.write_all(&frame).await {
+        Ok(()) => stream.flush().await,
+        Err(error) => Err(error),
+    };
+    if !is_welcome || purpose == Purpose::Probe {
+        return;
+    }
+    let ended = match sent {
+        Err(error) => Err(error),
+        Ok(()) => {
+            let incoming = Incoming {
+                stream,
+                buffer,
+                key: shared.key.clone(),
+                delivery: Arc::clone(&shared.delivery),
+                faults: env.faults().clone(),
+            };
+            let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
+            tokio::select! {
+                biased;
+                () = close.notified() => Ok(()),
+                ended = incoming.run(says) => ended,
+            }
+        }
+    };
+    report(&shared, &name, ended);
+    let _ = shared
+        .driver
+        .send(Input::LinkLost {
+            member,
+            number: None,
+            close: Some(close),
+        })
+        .await;
+}
+
+async fn first_message<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    buffer: &mut BytesMut,
+    shared: &Shared,
+) -> io::Result<Message> {
+    let frames = FrameReader::new(Message::bytes_max(FrameKind::Hello, 0) + 1);
+    loop {
+        if let Some((head, payload)) = frames.next(buffer).map_err(bad)? {
+            let message = Message::decode(head.kind, &payload, shared.key.as_ref(), 0);
+            return message.map_err(bad)?.ok_or_else(|| bad("no hello"));
+        }
+        buffer.reserve(4096);
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Bytes that nobody may send are said and counted; a connection that merely ends is not.
+fn report(shared: &Shared, from: &str, ended: io::Result<()>) {
+    if let Err(error) = ended
+        && error.kind() == io::ErrorKind::InvalidData
+    {
+        let (from, why) = (from.to_owned(), error.to_string());
+        shared.delivery.happened(Event::BadConnection { from, why });
+    }
+}
+
+fn view_of(membership: &Membership) -> View {
+    let view = membership.view();
+    let members = view.members.iter().map(|member| ViewMember {
+        incarnation: member.incarnation,
+        name: member.name.clone(),
+        address: member.address,
+        domain: member.domain.clone(),
+        is_ready: member.state == MemberState::Ready,
+        is_suspect: member.suspect,
+    });
+    let myself = &view.myself;
+    View {
+        myself: ViewMember {
+            incarnation: myself.incarnation,
+            name: myself.name.clone(),
+            address: myself.address,
+            domain: myself.domain.clone(),
+            is_ready: view.state == MemberState::Ready,
+            is_suspect: false,
+        },
+        members: members.collect(),
+        missing: membership
+            .missing()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        declared_gone: membership.declared_gone(),
+        is_leaving: membership.is_leaving(),
+    }
+}
+
+fn to_event(event: MemberEvent) -> Event {
+    match event {
+        MemberEvent::Added { name, address } => Event::MemberAdded { name, address },
+        MemberEvent::Ready { name } => Event::MemberReady { name },
+        MemberEvent::Suspect { name, why } => {
+            let why = match why {
+                SuspectWhy::Silent => "no heartbeat for the drop time",
+                SuspectWhy::LinkLost => "its connection broke",
+                SuspectWhy::Rival => "another process has its name",
+                SuspectWhy::Late => "its heartbeat is late, and another member is gone",
+            };
+            Event::MemberSuspect {
+                name,
+                why: why.to_owned(),
+            }
+        }
+        MemberEvent::Gone { name, why } => {
+            let why = match why {
+                GoneWhy::ProbeFailed => "it did not answer a probe",
+                GoneWhy::Goodbye => "it said goodbye",
+                GoneWhy::NewIncarnation => "another process has taken its place",
+            };
+            Event::MemberGone {
+                name,
+                why: why.to_owned(),
+            }
+        }
+        MemberEvent::Refused {
+            name,
+            address,
+            refusal,
+            by_us,
+        } => {
+            let by = if by_us {
+                "refused here"
+            } else {
+                "refused there"
+            };
+            let why = format!("{by}: {}", remedy(refusal));
+            Event::HelloRefused { name, address, why }
+        }
+        MemberEvent::NameTaken { name, address } => Event::NameTaken { name, address },
+        MemberEvent::Alone => Event::Alone,
+        // Events of a later core are told when this shell knows them.
+        other => Event::HelloRefused {
+            name: format!("{other:?}"),
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            why: "an event that this release cannot name".to_owned(),
+        },
+    }
+}
+
+fn remedy(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::OtherCluster => "it is of another cluster; give all members one clusterId",
+        Refusal::NoCommonProtocol => "the releases have no protocol in common; update the older",
+        Refusal::NameTaken => "a live member has this name; give each node its own jvmRoute",
+        Refusal::OtherIncarnation => "another process listens there by now",
+        Refusal::Myself => "it has the identity of this process; start it anew",
+        Refusal::Leaving => "the node is leaving",
+        Refusal::Full => "the node knows as many processes as it can hold",
+        _ => "for a reason that this release does not know",
+    }
+}
+
+/// Who connects has this long for its hello.
+const HELLO_TIME: Duration = Duration::from_secs(5);

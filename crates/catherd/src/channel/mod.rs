@@ -1,0 +1,239 @@
+//! How the nodes of a cluster reach each other.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `alone` | the channel of a node without a cluster |
+//! | `tcp` | the channel of a cluster: its parts, its start, its end |
+//! | `driver` | the task that feeds the membership and does what it says |
+//! | `heartbeats` | datagrams to and from the group |
+//! | `outgoing` | a link: the connection to a member, its queue, its acknowledgements |
+//! | `incoming` | a connection from a member: frames are applied and acknowledged |
+
+mod alone;
+mod driver;
+mod heartbeats;
+mod incoming;
+mod outgoing;
+mod tcp;
+
+use std::fmt::Debug;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use catherd_core::key::Key;
+use catherd_core::link::{Applied, ContextId, Frame};
+use catherd_core::message::{Answer, Message};
+use catherd_core::placement::{Candidate, Placement};
+use catherd_core::session::Fragment;
+use catherd_core::time::Time;
+use catherd_core::version::{Incarnation, Vector};
+use futures_util::future::BoxFuture;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub(crate) use alone::Alone;
+pub use catherd_core::link::Outcome;
+pub(crate) use tcp::{TcpChannel, TcpConfig};
+
+use crate::cluster::{Event, LinkStatus};
+
+/// Carries fragments to members, and says who they are.
+///
+/// The product's own is TCP with multicast membership; others may speak the protocol of another
+/// system. Nothing here waits: what waits is polled, or is a future.
+pub trait Channel: Debug + Send + Sync + 'static {
+    /// The members at present.
+    fn view(&self) -> Arc<View>;
+
+    /// The members, and every change of them.
+    fn watch(&self) -> watch::Receiver<Arc<View>>;
+
+    /// Queues a frame for a member; keeps the order. Called under a session's lock.
+    fn send(&self, now: Time, to: Incarnation, frame: Frame) -> Ticket;
+
+    /// Hands what is queued to the operating system, as far as it goes. Called without any
+    /// session's lock.
+    fn flush(&self);
+
+    /// What has become of a frame; wakes the task when that is settled.
+    fn poll_acknowledged(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Outcome>;
+
+    /// Asks a member for sessions, of each of which these writes are here.
+    fn fetch(
+        &self,
+        from: Incarnation,
+        context: String,
+        wanted: Vec<(Key, Vector)>,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>>;
+
+    /// Sends a message that is not numbered to every member.
+    fn tell_all(&self, message: &Message);
+
+    /// What is on its way to a member.
+    fn link_status(&self, to: Incarnation) -> LinkStatus;
+
+    /// What the channel counts, by name.
+    fn counters(&self) -> std::collections::BTreeMap<String, u64>;
+
+    /// This node has its state: from now on it is waited for.
+    fn become_ready(&self);
+
+    /// Waits until all that could be met at the start has been met.
+    fn met(&self) -> BoxFuture<'static, ()>;
+
+    /// Empties the queues, for at most so long, says goodbye, and closes.
+    fn leave(&self, within: Duration) -> BoxFuture<'static, ()>;
+
+    /// Whether the channel has been left.
+    fn is_closed(&self) -> bool;
+}
+
+/// What a channel hands to the sessions. Called from the tasks of the channel; never waits.
+pub(crate) trait Delivery: Debug + Send + Sync + 'static {
+    /// Merges the fragments of one frame, in one step.
+    fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)>;
+
+    /// What is needed to fetch a session of which a write is missing here; `None` if none is.
+    fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)>;
+
+    /// Answers a fetch.
+    fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer>;
+
+    /// Sessions were accessed elsewhere.
+    fn touched(&self, context: &str, ages: &[(Key, Duration)]);
+
+    /// The payload of a frame with all that has come to a session since a revision of this node.
+    fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;
+
+    /// A member may lack something of this session: its bucket needs repair.
+    fn marked(&self, context: ContextId, key: Key);
+
+    /// A write met a tombstone at this member: the session has ended, and not here yet.
+    fn ended_at(&self, member: Incarnation, context: ContextId, key: Key);
+
+    /// A datagram was no heartbeat of this cluster.
+    fn bad_datagram(&self);
+
+    /// Something happened.
+    fn happened(&self, event: Event);
+
+    /// The largest session that a context allows, in bytes.
+    fn session_bytes_max(&self) -> usize;
+}
+
+/// Names a frame that was sent to a member.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ticket {
+    /// The connection, by the channel's own count; 0 for none.
+    pub link: u64,
+    /// The frame, by the link's own count.
+    pub frame: catherd_core::link::Ticket,
+}
+
+/// The members of a cluster, as a node sees them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct View {
+    /// This node.
+    pub myself: ViewMember,
+    /// The others, sorted by incarnation: those with a hello in both directions.
+    pub members: Vec<ViewMember>,
+    /// Names of members that were declared gone and have not said goodbye.
+    pub missing: Vec<String>,
+    /// How many members this node has declared gone after a failed probe, so far.
+    pub declared_gone: u32,
+    /// Whether this node is leaving.
+    pub is_leaving: bool,
+}
+
+/// A member of a view.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ViewMember {
+    /// The process.
+    pub incarnation: Incarnation,
+    /// Its name: the route of its cookies.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its domain.
+    pub domain: String,
+    /// Whether it has its state, and is waited for.
+    pub is_ready: bool,
+    /// Whether a probe is deciding about it.
+    pub is_suspect: bool,
+}
+
+impl Default for ViewMember {
+    fn default() -> Self {
+        Self {
+            incarnation: Incarnation::from_bits(1),
+            name: String::new(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            domain: String::new(),
+            is_ready: false,
+            is_suspect: false,
+        }
+    }
+}
+
+impl View {
+    /// The member with this name.
+    pub fn named(&self, name: &str) -> Option<&ViewMember> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// The member that is this process.
+    pub fn member(&self, incarnation: Incarnation) -> Option<&ViewMember> {
+        let at = self
+            .members
+            .binary_search_by_key(&incarnation, |member| member.incarnation);
+        at.ok().map(|at| &self.members[at])
+    }
+
+    /// Whether writers wait for this member.
+    pub fn is_ready(&self, incarnation: Incarnation) -> bool {
+        self.member(incarnation)
+            .is_some_and(|member| member.is_ready)
+    }
+
+    /// Appends the members that hold a session of this node besides it: members of its domain.
+    pub fn holders(&self, placement: Placement, key: Key, out: &mut Vec<Incarnation>) {
+        let near = |member: &&ViewMember| member.domain == self.myself.domain;
+        let candidate = |member: &ViewMember| member.incarnation;
+        match placement {
+            Placement::Nobody => {}
+            // The usual case, without a list of candidates.
+            Placement::Everyone => out.extend(self.members.iter().filter(near).map(candidate)),
+            Placement::Backups { .. } => {
+                let others = self.members.iter().filter(near);
+                let candidates: Vec<_> = others
+                    .chain([&self.myself])
+                    .map(|member| Candidate {
+                        incarnation: member.incarnation,
+                        name: &member.name,
+                    })
+                    .collect();
+                placement.holders(key, self.myself.incarnation, &candidates, out);
+            }
+        }
+    }
+
+    /// Whether a member was declared gone and has not said goodbye.
+    pub fn is_any_missing(&self) -> bool {
+        !self.missing.is_empty()
+    }
+}
+
+/// A member did not answer in time, or is not connected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unanswered;
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the member did not answer in time")
+    }
+}
+
+impl std::error::Error for Unanswered {}

@@ -1,0 +1,412 @@
+//! How a node is configured and started.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catherd_core::link::{Confirm, Joining, OutboxConfig};
+use catherd_core::membership::MembershipConfig;
+use catherd_core::message::ClusterKey;
+
+use super::handle::Cluster;
+use super::node::Node;
+use crate::channel::{Alone, Channel, TcpChannel, TcpConfig, View, ViewMember};
+use crate::env::{Env, Group, System};
+
+/// When a request returns (HOW-TO, "Cluster Configuration": `replicationMode`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// When every ready holder has applied what it wrote; one connection a member.
+    #[default]
+    Synchronous,
+}
+
+impl Mode {
+    /// Whether a request waits for acknowledgements.
+    pub fn is_synchronous(self) -> bool {
+        match self {
+            Self::Synchronous => true,
+        }
+    }
+}
+
+/// Configures a node of a cluster; made by [`Cluster::builder`]. The defaults suit nodes on one
+/// machine; the words are those of the HOW-TO.
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    name: String,
+    cluster_id: String,
+    key: Option<Vec<u8>>,
+    mode: Mode,
+    wait_for_ack: bool,
+    ack_timeout: Duration,
+    queue_bytes_max: usize,
+    queue_frames_max: Option<usize>,
+    group: Group,
+    frequency: Duration,
+    drop_time: Duration,
+    missing_for: Duration,
+    domain: String,
+    listen: Vec<SocketAddr>,
+    allow_plaintext: bool,
+}
+
+impl ClusterBuilder {
+    pub(super) fn new() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            name: String::new(),
+            cluster_id: "catherd".to_owned(),
+            key: None,
+            mode: Mode::default(),
+            wait_for_ack: true,
+            ack_timeout: Duration::from_secs(15),
+            queue_bytes_max: 64 << 20,
+            queue_frames_max: None,
+            group: Group {
+                address: IpAddr::V4(Ipv4Addr::new(228, 0, 0, 4)),
+                port: 45564,
+                interface: Some(loopback),
+                ttl: Some(1),
+            },
+            frequency: Duration::from_millis(500),
+            drop_time: Duration::from_secs(3),
+            missing_for: Duration::from_secs(3600),
+            domain: "catalina".to_owned(),
+            listen: (4001..=4020)
+                .map(|port| SocketAddr::new(loopback, port))
+                .collect(),
+            allow_plaintext: false,
+        }
+    }
+
+    /// The node's name, and the route of its cookies (`jvmRoute`): 1 to 64 letters, digits, `-`
+    /// and `_`; unique in the cluster. Must be given.
+    #[must_use]
+    pub fn node_name(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
+    }
+
+    /// The cluster's id; members of another are not heard. `catherd` by default.
+    #[must_use]
+    pub fn cluster_id(mut self, id: &str) -> Self {
+        self.cluster_id = id.to_owned();
+        self
+    }
+
+    /// A secret that all members share: heartbeats and hellos without it are refused.
+    #[must_use]
+    pub fn key(mut self, secret: &[u8]) -> Self {
+        self.key = Some(secret.to_vec());
+        self
+    }
+
+    /// When a request returns.
+    #[must_use]
+    pub fn replication_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// `false`: a request in a synchronous mode waits until its data is handed to the operating
+    /// system, and not for acknowledgements (HOW-TO, "How it Works", 3). `true` by default.
+    #[must_use]
+    pub fn wait_for_ack(mut self, wait: bool) -> Self {
+        self.wait_for_ack = wait;
+        self
+    }
+
+    /// How long a member is waited for; 15 seconds by default.
+    #[must_use]
+    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+        self.ack_timeout = timeout;
+        self
+    }
+
+    /// How many bytes may wait for one member; 64 MiB by default.
+    #[must_use]
+    pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes_max = bytes;
+        self
+    }
+
+    /// How many frames may wait for one member; no limit by default.
+    #[must_use]
+    pub fn max_queue_length(mut self, frames: usize) -> Self {
+        self.queue_frames_max = Some(frames);
+        self
+    }
+
+    /// Where heartbeats go (`mcastAddr`, `mcastPort`): 228.0.0.4:45564 by default, the membership
+    /// of everybody who uses the same.
+    #[must_use]
+    pub fn multicast(mut self, address: IpAddr, port: u16) -> Self {
+        self.group.address = address;
+        self.group.port = port;
+        self
+    }
+
+    /// The interface of the group (`mcastBindAddress`): loopback by default; `None` leaves the
+    /// choice to the operating system.
+    #[must_use]
+    pub fn multicast_interface(mut self, interface: Option<IpAddr>) -> Self {
+        self.group.interface = interface;
+        self
+    }
+
+    /// How many hops a heartbeat may go (`mcastTTL`); 1 by default.
+    #[must_use]
+    pub fn multicast_ttl(mut self, hops: u32) -> Self {
+        self.group.ttl = Some(hops);
+        self
+    }
+
+    /// How often this node says that it is there (`mcastFrequency`); 500 ms by default.
+    #[must_use]
+    pub fn frequency(mut self, frequency: Duration) -> Self {
+        self.frequency = frequency;
+        self
+    }
+
+    /// After which silence a member is suspect, and probed (`mcastDropTime`); 3 s by default, at
+    /// least twice the frequency.
+    #[must_use]
+    pub fn drop_time(mut self, drop_time: Duration) -> Self {
+        self.drop_time = drop_time;
+        self
+    }
+
+    /// How long a member that was declared gone counts as missing; an hour by default.
+    #[must_use]
+    pub fn missing_for(mut self, missing_for: Duration) -> Self {
+        self.missing_for = missing_for;
+        self
+    }
+
+    /// The node's domain (`mcastClusterDomain`): only members of one domain hold each other's
+    /// sessions. `catalina` by default.
+    #[must_use]
+    pub fn domain(mut self, domain: &str) -> Self {
+        self.domain = domain.to_owned();
+        self
+    }
+
+    /// Where members connect to: the first free one of these. Ports 4001 to 4020 of 127.0.0.1 by
+    /// default; port 0 takes any.
+    #[must_use]
+    pub fn listen(mut self, at: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.listen = at.into_iter().collect();
+        self
+    }
+
+    /// Lets members talk beyond loopback in the clear: this release has no encryption between
+    /// nodes, so whoever is on their network can read and write sessions.
+    #[must_use]
+    pub fn allow_plaintext(mut self, allow: bool) -> Self {
+        self.allow_plaintext = allow;
+        self
+    }
+
+    /// Starts the node. It joins as soon as it is heard; [`Cluster::ready`] waits until then.
+    /// Tasks run on the runtime of the caller.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong, or an address cannot be listened at.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> Result<Cluster, StartError> {
+        let system = System::new(tokio::runtime::Handle::current());
+        self.start_in(system).await
+    }
+
+    /// The same in an environment of the caller's choice: tests have
+    /// [`testing::Host`](crate::testing::Host).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_in<E: Env>(self, env: E) -> Result<Cluster, StartError> {
+        self.check()?;
+        let node = Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            self.mode,
+            Arc::new(env.clone()),
+        ));
+        let config = self.to_config(&node);
+        let listen = self.listen.clone();
+        let group = self.group;
+        let delivery = Arc::clone(&node) as Arc<dyn crate::channel::Delivery>;
+        let channel = TcpChannel::start(env, config, delivery)
+            .await
+            .map_err(|source| StartError::Network {
+                listen,
+                group,
+                source,
+            })?;
+        node.set_channel(Arc::new(channel));
+        Ok(Cluster::new(node))
+    }
+
+    /// Starts a node without a cluster: its sessions are its own, and nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// The name is none. An empty one is allowed here: cookies have no route then.
+    pub fn start_local(self) -> Result<Cluster, StartError> {
+        let system = System::new(tokio::runtime::Handle::current());
+        if !self.name.is_empty() {
+            check_name("node_name", &self.name)?;
+        }
+        let node = Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            self.mode,
+            Arc::new(system),
+        ));
+        let myself = ViewMember {
+            incarnation: node.incarnation,
+            name: self.name,
+            ..ViewMember::default()
+        };
+        let channel = Alone::new(View {
+            myself,
+            ..View::default()
+        });
+        channel.become_ready();
+        node.set_channel(Arc::new(channel));
+        Ok(Cluster::new(node))
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        check_name("node_name", &self.name)?;
+        check_name("cluster_id", &self.cluster_id)?;
+        check_name("domain", &self.domain)?;
+        let invalid = |setting, problem| Err(StartError::Setting { setting, problem });
+        if self.frequency < Duration::from_millis(10) {
+            return invalid("frequency", "must be at least 10 ms");
+        }
+        if self.drop_time < 2 * self.frequency {
+            return invalid("drop_time", "must be at least twice the frequency");
+        }
+        if self.listen.is_empty() {
+            return invalid("listen", "needs an address");
+        }
+        let is_exposed = |at: &SocketAddr| !at.ip().is_loopback();
+        let is_heard_outside = self.group.interface.is_none_or(|ip| !ip.is_loopback());
+        if !self.allow_plaintext && (is_heard_outside || self.listen.iter().any(is_exposed)) {
+            return Err(StartError::Plaintext);
+        }
+        Ok(())
+    }
+
+    fn to_config(&self, node: &Node) -> TcpConfig {
+        TcpConfig {
+            name: self.name.clone(),
+            incarnation: node.incarnation,
+            domain: self.domain.clone(),
+            group: self.group.clone(),
+            listen: self.listen.clone(),
+            membership: MembershipConfig {
+                cluster: self.cluster_id.clone(),
+                frequency: self.frequency,
+                drop_time: self.drop_time,
+                missing_for: self.missing_for,
+                members_max: 256,
+                settings: 0,
+            },
+            outbox: OutboxConfig {
+                joining: Joining::Keep,
+                confirm: if self.wait_for_ack {
+                    Confirm::Applied
+                } else {
+                    Confirm::Written
+                },
+                queue_bytes_max: self.queue_bytes_max,
+                queue_frames_max: self.queue_frames_max,
+                ack_timeout: self.ack_timeout,
+                write_ahead_bytes: WRITE_AHEAD_BYTES,
+            },
+            key: self.key.as_deref().map(ClusterKey::new),
+        }
+    }
+}
+
+/// A link writes although something is unacknowledged once so many bytes are queued.
+const WRITE_AHEAD_BYTES: usize = 64 * 1024;
+
+fn check_name(setting: &'static str, name: &str) -> Result<(), StartError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&name.len()) && name.bytes().all(legal) {
+        return Ok(());
+    }
+    Err(StartError::Setting {
+        setting,
+        problem: "must have 1 to 64 letters, digits, `-` and `_`",
+    })
+}
+
+/// A node that did not start. Nothing of it is left behind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting has no meaning.
+    Setting {
+        /// The method of the builder.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Members would talk in the clear beyond loopback, and nobody has allowed it.
+    Plaintext,
+    /// An address cannot be listened at, or the group cannot be joined.
+    Network {
+        /// Where it was to listen.
+        listen: Vec<SocketAddr>,
+        /// The group.
+        group: Group,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting { setting, problem } => write!(f, "`{setting}` {problem}"),
+            Self::Plaintext => f.write_str(
+                "members would talk in the clear beyond loopback, and this release has no \
+                 encryption between nodes: listen on 127.0.0.1, or set allowPlaintext=\"true\" \
+                 where nobody else is on their network",
+            ),
+            Self::Network { listen, group, .. } => write!(
+                f,
+                "the node cannot listen for members at {} or join the group {}:{}; choose a free \
+                 tcpListenPort, an address of this machine, and an interface with multicast",
+                listen
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                group.address,
+                group.port
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Network { source, .. } => Some(source),
+            Self::Setting { .. } | Self::Plaintext => None,
+        }
+    }
+}

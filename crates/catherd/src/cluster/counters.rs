@@ -1,0 +1,91 @@
+//! Everything that is counted on a node, apart from what its channel counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::layer::Degraded;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// The counters of a node.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])+ pub(crate) $name: Counter,)+
+        }
+
+        /// The counters of a node at one moment; each counts since the start of the process.
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+        #[non_exhaustive]
+        pub struct CountersStatus {
+            $($(#[$doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            pub(crate) fn status(&self) -> CountersStatus {
+                CountersStatus { $($name: self.$name.value(),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Sessions made here.
+    sessions_created,
+    /// Sessions that were not made because the table was full.
+    sessions_refused,
+    /// Sessions that ended here: invalidated, idle, abandoned.
+    sessions_ended,
+    /// Copies that were dropped because nobody used them.
+    sessions_expired,
+    /// Fragments of other members that were merged.
+    fragments_applied,
+    /// Fragments that came before something that belongs to them; it was fetched.
+    gaps,
+    /// Registers that two nodes wrote without knowing of each other; the higher version won.
+    conflicts,
+    /// Writes to sessions that had ended.
+    writes_discarded,
+    /// Two values of one version, or two sessions under one key. Should be 0.
+    alarms,
+    /// Tombstones dropped because there were more than `maxTombstones`.
+    tombstones_forgotten,
+    /// Answers that said `Catherd-Degraded: durability`.
+    degraded_durability,
+    /// Answers that said `Catherd-Degraded: pending`.
+    degraded_pending,
+    /// Answers that said `Catherd-Degraded: takeover`.
+    degraded_takeover,
+    /// Answers for which a member did not say in time whether it has newer data.
+    stale_answers,
+    /// Datagrams that were no heartbeat of this cluster: truncated, oversized, foreign, noise.
+    bad_datagrams,
+    /// Connections closed because of what came over them.
+    bad_connections,
+    /// Frames for a context that is not here.
+    unknown_context,
+    /// Sessions whose latest write a member may lack: their buckets are marked for repair.
+    marked_for_repair,
+}
+
+impl Counters {
+    pub(crate) fn degraded(&self, degraded: Degraded) {
+        self.degraded_durability.add(u64::from(degraded.durability));
+        self.degraded_pending.add(u64::from(degraded.pending));
+        self.degraded_takeover.add(u64::from(degraded.takeover));
+    }
+}

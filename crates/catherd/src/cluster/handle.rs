@@ -1,0 +1,143 @@
+//! `Cluster`: the handle of a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::builder::ClusterBuilder;
+use super::events::Events;
+use super::node::Node;
+use super::status::{ContextStatus, MemberStatus, Status};
+use crate::channel::View;
+use crate::context::{ContextBuilder, ContextInner};
+
+/// A node of a cluster. Cheap to clone; all clones are the same node.
+///
+/// Two nodes may live in one process: nothing here is a static.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    node: Arc<Node>,
+}
+
+impl Cluster {
+    /// Configures a node.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::new()
+    }
+
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        let surroundings = Arc::clone(&node.surroundings);
+        surroundings.spawn(Box::pin(Arc::clone(&node).keep_house()));
+        Self { node }
+    }
+
+    /// Configures a context at `path`: empty for the root, or beginning with a slash. All nodes
+    /// must have the same.
+    pub fn context(&self, path: &str) -> ContextBuilder {
+        ContextBuilder::new(Arc::clone(&self.node), path)
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.node.name
+    }
+
+    /// Waits until this node has met all members that it hears, and is one that they wait for.
+    /// Open the ports of the application after this (HOW-TO, "How it Works", 2).
+    pub async fn ready(&self) {
+        let channel = self.node.channel();
+        channel.met().await;
+        channel.become_ready();
+        let mut views = channel.watch();
+        // The sender lives as long as the channel.
+        let _ = views
+            .wait_for(|view| view.myself.is_ready || view.is_leaving)
+            .await;
+    }
+
+    /// The members at present.
+    pub fn members(&self) -> Arc<View> {
+        self.node.channel().view()
+    }
+
+    /// Waits until the members are as `wanted` says. For tests, and for starts in a certain order.
+    pub async fn wait_for_members(&self, mut wanted: impl FnMut(&View) -> bool) {
+        let mut views = self.node.channel().watch();
+        // The sender lives as long as the channel.
+        let _ = views.wait_for(|view| wanted(view)).await;
+    }
+
+    /// Whether this node is ready and not leaving.
+    pub fn is_ready(&self) -> bool {
+        let view = self.node.channel().view();
+        view.myself.is_ready && !view.is_leaving
+    }
+
+    /// What happens on this node, from now on.
+    pub fn events(&self) -> Events {
+        self.node.events()
+    }
+
+    /// Everything on this node that has a figure.
+    pub fn status(&self) -> Status {
+        let channel = self.node.channel();
+        let view = channel.view();
+        let mut members: Vec<_> = view.members.iter().map(|m| self.member_status(m)).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        Status {
+            node: self.node.name.clone(),
+            incarnation: self.node.incarnation.to_string(),
+            state: state(&view, channel.is_closed()),
+            members,
+            missing: view.missing.clone(),
+            contexts: self
+                .node
+                .contexts()
+                .iter()
+                .map(|context| context_status(context))
+                .collect(),
+            counters: self.node.counters.status(),
+            channel: channel.counters(),
+        }
+    }
+
+    /// Leaves the cluster: sends what is queued, for at most `within`, says goodbye, and closes.
+    /// Call it when no request is running any more.
+    pub async fn shutdown(&self, within: Duration) {
+        self.node.send_touches();
+        self.node.channel().leave(within).await;
+        self.node.close();
+    }
+
+    fn member_status(&self, member: &crate::channel::ViewMember) -> MemberStatus {
+        MemberStatus {
+            name: member.name.clone(),
+            state: match (member.is_suspect, member.is_ready) {
+                (true, _) => "suspect",
+                (false, true) => "ready",
+                (false, false) => "joining",
+            },
+            incarnation: member.incarnation.to_string(),
+            address: member.address,
+            domain: member.domain.clone(),
+            link: self.node.channel().link_status(member.incarnation),
+        }
+    }
+}
+
+fn state(view: &View, is_closed: bool) -> &'static str {
+    match (is_closed || view.is_leaving, view.myself.is_ready) {
+        (true, _) => "leaving",
+        (false, true) => "ready",
+        (false, false) => "joining",
+    }
+}
+
+fn context_status(context: &Arc<ContextInner>) -> ContextStatus {
+    ContextStatus {
+        name: context.name.clone(),
+        replicated: context.manager.is_replicated(),
+        sessions: context.table.live() as u64,
+        tombstones: context.table.ended() as u64,
+        digest: format!("{:016x}", context.table.total()),
+    }
+}

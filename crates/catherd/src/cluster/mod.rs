@@ -1,0 +1,16 @@
+//! A node of a cluster: its configuration, its handle, what it says of itself.
+
+mod builder;
+mod counters;
+mod events;
+mod handle;
+mod node;
+mod status;
+
+pub use builder::{ClusterBuilder, Mode, StartError};
+
+pub use counters::CountersStatus;
+pub use events::{Event, Events, SessionEnd};
+pub use handle::Cluster;
+pub(crate) use node::Node;
+pub use status::{ContextStatus, LinkStatus, MemberStatus, Status};

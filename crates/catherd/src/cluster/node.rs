@@ -1,0 +1,262 @@
+//! What all parts of a node share.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use catherd_core::key::Key;
+use catherd_core::link::{Applied, ContextId};
+use catherd_core::message::{Answer, Message};
+use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
+use catherd_core::version::{Incarnation, Vector};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::broadcast;
+
+use super::builder::Mode;
+use super::counters::Counters;
+use super::events::{BACKLOG, Event, Events};
+use crate::channel::{Channel, Delivery};
+use crate::context::{ContextError, ContextInner, TOUCH_INTERVAL};
+use crate::surroundings::Surroundings;
+
+/// A process in a cluster.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Its name: the route of its cookies.
+    pub(crate) name: String,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) mode: Mode,
+    pub(crate) digest_key: DigestKey,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
+    pub(crate) counters: Counters,
+    channel: OnceLock<Arc<dyn Channel>>,
+    /// By their [`ContextId`]. Each holds the node, so [`close`](Self::close) breaks the ring.
+    contexts: RwLock<Vec<Arc<ContextInner>>>,
+    /// Sessions accessed since the last batch of touches.
+    touched: Mutex<BTreeSet<(ContextId, Key)>>,
+    serial: AtomicU64,
+    events: broadcast::Sender<Event>,
+}
+
+impl Node {
+    pub(super) fn new(
+        name: String,
+        cluster_id: &str,
+        mode: Mode,
+        surroundings: Arc<dyn Surroundings>,
+    ) -> Self {
+        Self {
+            name,
+            incarnation: surroundings.draw_incarnation(),
+            mode,
+            digest_key: DigestKey::new(cluster_id),
+            surroundings,
+            counters: Counters::default(),
+            channel: OnceLock::new(),
+            contexts: RwLock::default(),
+            touched: Mutex::default(),
+            serial: AtomicU64::new(0),
+            events: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    /// Joins node and channel, once, at the start.
+    pub(super) fn set_channel(&self, channel: Arc<dyn Channel>) {
+        assert!(self.channel.set(channel).is_ok(), "a node has one channel");
+    }
+
+    pub(crate) fn channel(&self) -> &Arc<dyn Channel> {
+        self.channel
+            .get()
+            .expect("set before the node is handed out")
+    }
+
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        make: impl FnOnce(&Arc<Self>, ContextId) -> ContextInner,
+    ) -> Result<Arc<ContextInner>, ContextError> {
+        let mut contexts = self.contexts.write();
+        let id = ContextId(u32::try_from(contexts.len()).expect("fewer than 2^32 contexts"));
+        let context = Arc::new(make(self, id));
+        if contexts.iter().any(|other| other.name == context.name) {
+            return Err(ContextError::Taken(context.name.clone()));
+        }
+        contexts.push(Arc::clone(&context));
+        Ok(context)
+    }
+
+    pub(crate) fn contexts(&self) -> Vec<Arc<ContextInner>> {
+        self.contexts.read().clone()
+    }
+
+    fn named(&self, context: &str) -> Option<Arc<ContextInner>> {
+        let contexts = self.contexts.read();
+        contexts
+            .iter()
+            .find(|candidate| candidate.name == context)
+            .cloned()
+    }
+
+    fn numbered(&self, context: ContextId) -> Option<Arc<ContextInner>> {
+        self.contexts.read().get(context.0 as usize).cloned()
+    }
+
+    pub(crate) fn next_birth(&self) -> Birth {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        Birth {
+            incarnation: self.incarnation,
+            serial,
+        }
+    }
+
+    pub(crate) fn wall_clock_millis(&self) -> i64 {
+        let since = self.surroundings.wall_clock().duration_since(UNIX_EPOCH);
+        crate::context::to_millis(since.unwrap_or(Duration::ZERO))
+    }
+
+    pub(crate) fn declared_gone(&self) -> u32 {
+        self.channel().view().declared_gone
+    }
+
+    /// Writes what commits have queued; called without any session's lock.
+    pub(crate) fn flush_links(&self) {
+        self.channel().flush();
+    }
+
+    /// The session was accessed: the holders hear of it with the next batch.
+    pub(crate) fn touch(&self, context: ContextId, key: Key) {
+        self.touched.lock().insert((context, key));
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        event.log(&self.name);
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    pub(super) fn events(&self) -> Events {
+        Events::new(self.events.subscribe())
+    }
+
+    /// Sends touches and drops what is over, once a second, until the channel is closed.
+    pub(super) async fn keep_house(self: Arc<Self>) {
+        while !self.channel().is_closed() {
+            let next = self.surroundings.now() + TOUCH_INTERVAL;
+            self.surroundings.sleep_until(next).await;
+            self.send_touches();
+            for context in self.contexts() {
+                context.sweep();
+            }
+        }
+    }
+
+    pub(super) fn send_touches(&self) {
+        let touched = std::mem::take(&mut *self.touched.lock());
+        let now = self.surroundings.now();
+        for context in self.contexts() {
+            let of_it = touched.range((context.id, Key::MIN)..=(context.id, Key::MAX));
+            let ages: Vec<_> = of_it
+                .filter_map(|(_, key)| {
+                    let last = context.table.look(*key, |slot| {
+                        Some(slot.entry.as_ref()?.live()?.last_access())
+                    });
+                    Some((*key, now.since(last??)))
+                })
+                .collect();
+            for batch in ages.chunks(TOUCHES_MAX) {
+                let message = Message::Touch {
+                    context: context.name.clone(),
+                    ages: batch.to_vec(),
+                };
+                self.channel().tell_all(&message);
+            }
+        }
+    }
+
+    /// Lets go of the contexts, which hold the node.
+    pub(super) fn close(&self) {
+        self.contexts.write().clear();
+    }
+}
+
+/// A batch of touches has at most this many sessions.
+const TOUCHES_MAX: usize = 16_000;
+
+/// What the channel hands to the sessions.
+impl Delivery for Node {
+    fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)> {
+        let Some(context) = self.named(context) else {
+            self.counters.unknown_context.add(1);
+            return Vec::new();
+        };
+        let applied = |(key, outcome)| {
+            let applied = match outcome {
+                Outcome::Complete | Outcome::Idle => Applied::Complete,
+                Outcome::Behind => Applied::Behind,
+                Outcome::Ended => Applied::Ended,
+                Outcome::Twin => Applied::Twin,
+            };
+            (context.id, key, applied)
+        };
+        context.apply(fragments).into_iter().map(applied).collect()
+    }
+
+    fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)> {
+        let context = self.numbered(context)?;
+        context
+            .is_behind(key)
+            .then(|| (context.name.clone(), context.seen(key)))
+    }
+
+    fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
+        self.named(context)
+            .map_or_else(Vec::new, |context| context.answer(wanted))
+    }
+
+    fn touched(&self, context: &str, ages: &[(Key, Duration)]) {
+        if let Some(context) = self.named(context) {
+            context.touched(ages);
+        }
+    }
+
+    fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes> {
+        self.numbered(context)?.encode_since(key, since)
+    }
+
+    fn marked(&self, _context: ContextId, _key: Key) {
+        self.counters.marked_for_repair.add(1);
+    }
+
+    fn ended_at(&self, member: Incarnation, context: ContextId, key: Key) {
+        // Its own end may have overtaken its writes in the queue: then there is nothing to learn.
+        if let Some(context) = self.numbered(context)
+            && !context.has_ended(key)
+        {
+            self.surroundings.spawn(Box::pin(async move {
+                context.ask(&[member], key).await;
+            }));
+        }
+    }
+
+    fn bad_datagram(&self) {
+        self.counters.bad_datagrams.add(1);
+    }
+
+    fn happened(&self, event: Event) {
+        if matches!(event, Event::BadConnection { .. }) {
+            self.counters.bad_connections.add(1);
+        }
+        self.emit(event);
+    }
+
+    fn session_bytes_max(&self) -> usize {
+        let contexts = self.contexts.read();
+        contexts
+            .iter()
+            .map(|context| context.manager.session_bytes_max)
+            .max()
+            .unwrap_or(1 << 20)
+    }
+}

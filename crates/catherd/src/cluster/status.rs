@@ -1,0 +1,83 @@
+//! One plain snapshot of everything on a node that has a figure.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::counters::CountersStatus;
+
+/// A node at one moment. Status pages, metrics and tests read this.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The node's name: its `jvmRoute`.
+    pub node: String,
+    /// The process, in 16 hexadecimal digits.
+    pub incarnation: String,
+    /// `joining`, `ready`, `leaving`, or `local` without a cluster.
+    pub state: &'static str,
+    /// The other members in the view, sorted by name.
+    pub members: Vec<MemberStatus>,
+    /// Names of members that were declared gone and have not said goodbye.
+    pub missing: Vec<String>,
+    /// The contexts, in the order in which they were made.
+    pub contexts: Vec<ContextStatus>,
+    /// What is counted.
+    pub counters: CountersStatus,
+    /// What the channel counts, by name.
+    pub channel: std::collections::BTreeMap<String, u64>,
+}
+
+/// Another member, as this node sees it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Its `jvmRoute`.
+    pub name: String,
+    /// `joining`, `ready` or `suspect`.
+    pub state: &'static str,
+    /// The process, in 16 hexadecimal digits.
+    pub incarnation: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its domain.
+    pub domain: String,
+    /// What is on its way to it.
+    pub link: LinkStatus,
+}
+
+/// What is on its way to a member: the most that a crash of this node can lose of asynchronous
+/// writes.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct LinkStatus {
+    /// Frames that are not written yet.
+    pub queued_frames: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// The age of the oldest frame that is not acknowledged, in milliseconds.
+    pub oldest_ms: u64,
+    /// Frames that are written and not acknowledged.
+    pub unacknowledged_frames: u64,
+    /// Whether it is not waited for, until it acknowledges something.
+    pub is_slow: bool,
+    /// Frames written so far on this connection.
+    pub written_frames: u64,
+}
+
+/// A context on this node.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ContextStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether other members hold copies.
+    pub replicated: bool,
+    /// Live sessions.
+    pub sessions: u64,
+    /// Ended sessions that are remembered.
+    pub tombstones: u64,
+    /// One number for all that is held, in 16 hexadecimal digits: equal on two quiet nodes if
+    /// nothing differs.
+    pub digest: String,
+}

@@ -1,0 +1,72 @@
+//! The sessions of one web application, and what this node does with them.
+
+mod builder;
+mod receipt;
+mod replicate;
+mod serve;
+mod table;
+mod wheel;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use catherd_core::link::ContextId;
+use catherd_core::placement::Placement;
+use catherd_core::session::{Rules, Tombstone};
+
+pub use builder::{Context, ContextBuilder, ContextError, Manager, Stale};
+pub(crate) use receipt::Receipt;
+pub(crate) use replicate::{Current, to_millis};
+pub(crate) use serve::{Served, Unserved};
+pub(crate) use table::SessionTable;
+
+use crate::cluster::Node;
+
+/// A context, shared by its layer, its requests and the channel.
+#[derive(Debug)]
+pub(crate) struct ContextInner {
+    pub(crate) id: ContextId,
+    /// Equal on all nodes; tells contexts of several hosts apart.
+    pub(crate) name: String,
+    /// The path of the session cookie.
+    pub(crate) cookie_path: String,
+    /// Whether a cookie tells its client to send it over TLS only.
+    pub(crate) cookie_secure: bool,
+    pub(crate) manager: Manager,
+    pub(crate) max_inactive: Option<Duration>,
+    pub(crate) table: SessionTable,
+    pub(crate) node: Arc<Node>,
+}
+
+impl ContextInner {
+    pub(crate) fn placement(&self) -> Placement {
+        self.manager.placement()
+    }
+
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            session_bytes_max: self.manager.session_bytes_max,
+            ..Rules::default()
+        }
+    }
+
+    /// How long the end of a session is remembered.
+    fn tombstone_life(&self, idle_limit: Option<Duration>) -> Duration {
+        self.manager
+            .tombstone_life
+            .unwrap_or_else(|| Tombstone::life_for(idle_limit))
+    }
+
+    /// How long before an unused copy is dropped here: the owner a little after the limit, the
+    /// others later, for touches may be under way.
+    fn tolerance(&self, is_owner: bool) -> Duration {
+        if is_owner {
+            2 * TOUCH_INTERVAL
+        } else {
+            self.manager.expire_tolerance
+        }
+    }
+}
+
+/// Last accesses travel in batches, this often.
+pub(crate) const TOUCH_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,399 @@
+//! What this node does to a session, and to whom it tells it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use catherd_core::key::Key;
+use catherd_core::link::{Frame, FrameClass};
+use catherd_core::message::encode_fragments;
+use catherd_core::session::{
+    Birth, Content, Entry, Extent, Fragment, Merged, Outcome, Property, State, Writer,
+};
+use catherd_core::time::Time;
+use catherd_core::version::{Dot, Incarnation};
+
+use super::table::{Cell, Slot};
+use super::{ContextInner, Receipt};
+use crate::channel::Ticket;
+use crate::cluster::{Event, SessionEnd};
+use crate::env::Place;
+
+/// A live session that a request is in.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) birth: Birth,
+}
+
+impl ContextInner {
+    /// Makes a session under a key that nobody has; nobody else hears of it before its commit.
+    /// `None` if the table is full.
+    pub(crate) fn create(&self) -> Option<Current> {
+        if self
+            .manager
+            .max_active_sessions
+            .is_some_and(|max| self.table.live() >= max)
+        {
+            self.node.counters.sessions_refused.add(1);
+            return None;
+        }
+        let now = self.node.surroundings.now();
+        let birth = self.node.next_birth();
+        let mut state = State::new(birth, now);
+        state.set_property(Property::Created, self.node.wall_clock_millis());
+        let millis = self.max_inactive.map_or(-1, to_millis);
+        state.set_property(Property::MaxInactive, millis);
+        // A key in the table or among the tombstones is never given out.
+        loop {
+            let key = self.node.surroundings.draw_key();
+            let made = self.table.with(key, now, |cell, slot| {
+                if slot.entry.is_some() {
+                    return None;
+                }
+                slot.entry = Some(Entry::Live(state.clone()));
+                slot.requests = 1;
+                slot.served = true;
+                Some(Arc::clone(cell))
+            });
+            if let Some(cell) = made {
+                self.node.counters.sessions_created.add(1);
+                return Some(Current { cell, birth });
+            }
+        }
+    }
+
+    /// Commits what is dirty in the session, and queues it for every holder.
+    ///
+    /// A session that has ended meanwhile, or whose key has another session, is not written: what
+    /// was set is discarded and counted.
+    pub(crate) fn commit(&self, current: &Current) {
+        let now = self.node.surroundings.now();
+        let extent = if self.manager.use_dirty_flag {
+            Extent::Changes
+        } else {
+            Extent::Entire
+        };
+        let sent = self.table.within(&current.cell, now, |slot| {
+            let state = slot.entry.as_mut().and_then(Entry::live_mut);
+            let Some(state) = state.filter(|state| state.birth() == current.birth) else {
+                self.node.counters.writes_discarded.add(1);
+                return false;
+            };
+            state.touch(now);
+            let Some(write) = state.commit(now, &self.writer(), extent, &self.rules()) else {
+                return false;
+            };
+            let since = write.since.map(|since| since.revision);
+            let fragment = Fragment {
+                key: current.cell.key,
+                content: Content::Write(write),
+            };
+            slot.receipt = self.queue(now, &[fragment], since, FrameClass::Fragment);
+            true
+        });
+        if sent == Some(true) {
+            self.node.flush_links();
+        }
+    }
+
+    /// Ends the session here and queues its tombstone for every member; the receipt waits for
+    /// them in every mode. `None` if it had ended, or nobody else had heard of it.
+    pub(crate) fn end(&self, current: &Current, why: SessionEnd) -> Option<Receipt> {
+        let now = self.node.surroundings.now();
+        let key = current.cell.key;
+        let receipt = self
+            .table
+            .within(&current.cell, now, |slot| {
+                let state = slot.entry.as_ref().and_then(Entry::live)?;
+                if state.birth() != current.birth {
+                    return None;
+                }
+                let life = self.tombstone_life(state.idle_limit());
+                self.destroyed(key, why);
+                if !self.manager.is_replicated() {
+                    slot.entry = Some(Entry::Ended { at: now, life });
+                    return None;
+                }
+                let tombstone = Entry::end(&mut slot.entry, key, now, life)?;
+                self.queue(now, &[tombstone], None, FrameClass::Tombstone)
+            })
+            .flatten();
+        self.node.flush_links();
+        receipt
+    }
+
+    /// Moves the session to the key and birth that were drawn for it. `None` if it has ended.
+    pub(crate) fn change_id(
+        &self,
+        current: &Current,
+        to: (Key, Birth),
+    ) -> Option<(Current, Option<Receipt>)> {
+        let now = self.node.surroundings.now();
+        let old_key = current.cell.key;
+        let moved = self
+            .table
+            .with_two((old_key, to.0), now, |(_, old), (cell, new)| {
+                let state = old.entry.as_ref().and_then(Entry::live)?;
+                if state.birth() != current.birth {
+                    return None;
+                }
+                let life = self.tombstone_life(state.idle_limit());
+                let changed = Entry::change_id(
+                    (old_key, &mut old.entry),
+                    (to.0, &mut new.entry),
+                    to.1,
+                    now,
+                    &self.writer(),
+                    life,
+                    &self.rules(),
+                )?;
+                new.served = true;
+                new.requests = 1;
+                let class = if changed.old.is_some() {
+                    FrameClass::Tombstone
+                } else {
+                    FrameClass::Fragment
+                };
+                let fragments: Vec<_> = [Some(changed.new), changed.old]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                let receipt = self.queue(now, &fragments, None, class);
+                new.receipt.clone_from(&receipt);
+                Some((
+                    Current {
+                        cell: Arc::clone(cell),
+                        birth: to.1,
+                    },
+                    receipt,
+                ))
+            });
+        self.node.flush_links();
+        moved
+    }
+
+    /// Merges what a member sent: one fragment, or the two of a change of id in one step.
+    pub(crate) fn apply(&self, fragments: &[Fragment]) -> Vec<(Key, Outcome)> {
+        let now = self.node.surroundings.now();
+        if let [new, old] = fragments
+            && new.key != old.key
+        {
+            return self
+                .table
+                .with_two((new.key, old.key), now, |(_, first), (_, second)| {
+                    vec![self.merge(first, now, new), self.merge(second, now, old)]
+                });
+        }
+        let merge = |fragment: &Fragment| {
+            self.table
+                .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+        };
+        fragments.iter().map(merge).collect()
+    }
+
+    /// Moves the last access of sessions to where a member says it was.
+    pub(crate) fn touched(&self, ages: &[(Key, Duration)]) {
+        let now = self.node.surroundings.now();
+        for &(key, age) in ages {
+            let Some(cell) = self.table.find(key) else {
+                continue;
+            };
+            cell.slot(|slot| {
+                if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
+                    state.touch(now.ago(age));
+                }
+            });
+        }
+    }
+
+    /// The payload of a frame with all that has come to the session since this node had written
+    /// `since`: for an entry of a queue that was joined.
+    pub(crate) fn encode_since(&self, key: Key, since: Option<u64>) -> Option<bytes::Bytes> {
+        let now = self.node.surroundings.now();
+        let write = self.table.look(key, |slot| {
+            let state = slot.entry.as_ref()?.live()?;
+            Some(match since {
+                Some(revision) => state.since(
+                    now,
+                    Dot {
+                        writer: self.node.incarnation,
+                        revision,
+                    },
+                ),
+                None => state.whole(now),
+            })
+        })??;
+        let fragment = Fragment {
+            key,
+            content: Content::Write(write),
+        };
+        Some(encode_fragments(&self.name, &[fragment]))
+    }
+
+    /// Drops what is over: tombstones past their life, copies that nobody uses.
+    pub(crate) fn sweep(&self) {
+        let now = self.node.surroundings.now();
+        self.table.sweep(now, |key, slot| match &slot.entry {
+            None => None,
+            Some(entry @ Entry::Ended { at, life }) => (!entry.is_over(now)).then(|| *at + *life),
+            Some(Entry::Live(state)) => {
+                let limit = state.idle_limit()?;
+                let is_owner = self.is_owner(state);
+                let until = state.last_access() + limit + self.tolerance(is_owner);
+                if slot.requests > 0 || until > now {
+                    return Some(until.max(now + Duration::from_secs(1)));
+                }
+                if is_owner {
+                    self.destroyed(key, SessionEnd::Idle);
+                }
+                self.node.counters.sessions_expired.add(1);
+                None
+            }
+        });
+        self.forget_tombstones_beyond_the_cap();
+    }
+
+    fn forget_tombstones_beyond_the_cap(&self) {
+        let max = self.manager.max_tombstones;
+        let excess = self.table.ended().saturating_sub(max);
+        if excess > 0 {
+            // Some more than necessary: it takes a look at every entry.
+            let now = self.node.surroundings.now();
+            let forgotten = self.table.forget_oldest_tombstones(excess + max / 64, now);
+            self.node
+                .counters
+                .tombstones_forgotten
+                .add(forgotten as u64);
+            self.node.emit(Event::TombstonesForgotten {
+                context: self.name.clone(),
+                count: forgotten as u64,
+            });
+        }
+    }
+
+    pub(crate) fn is_owner(&self, state: &State) -> bool {
+        state
+            .highest()
+            .is_none_or(|version| version.writer == self.node.incarnation)
+    }
+
+    fn writer(&self) -> Writer {
+        Writer {
+            incarnation: self.node.incarnation,
+            gone: self.node.declared_gone(),
+            floor: 0,
+        }
+    }
+
+    fn merge(&self, slot: &mut Slot, now: Time, fragment: &Fragment) -> (Key, Outcome) {
+        let was_live = slot
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.live().is_some());
+        let Merged {
+            outcome,
+            concurrent,
+            corrupt,
+        } = Entry::merge(&mut slot.entry, now, fragment, &self.rules());
+        let counters = &self.node.counters;
+        counters.fragments_applied.add(1);
+        if outcome == Outcome::Ended {
+            counters.writes_discarded.add(1);
+        }
+        if outcome == Outcome::Behind {
+            counters.gaps.add(1);
+        }
+        if concurrent > 0 {
+            counters.conflicts.add(u64::from(concurrent));
+            self.node.emit(Event::Conflict {
+                context: self.name.clone(),
+                session: self.node.digest_key.pseudonym(fragment.key),
+                registers: concurrent,
+            });
+        }
+        if corrupt > 0 || outcome == Outcome::Twin {
+            counters.alarms.add(1);
+            self.node.emit(Event::Alarm {
+                context: self.name.clone(),
+                session: self.node.digest_key.pseudonym(fragment.key),
+                what: if corrupt > 0 {
+                    "one version with two values: a bug, or memory that fails"
+                } else {
+                    "two sessions under one key: both were ended"
+                },
+            });
+        }
+        let is_live = slot
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.live().is_some());
+        if was_live && !is_live {
+            slot.receipt = None;
+        }
+        (fragment.key, outcome)
+    }
+
+    /// Encodes once, and gives the same bytes to the link of each who must have them: a fragment
+    /// to the holders, a tombstone to every member.
+    fn queue(
+        &self,
+        now: Time,
+        fragments: &[Fragment],
+        since: Option<u64>,
+        class: FrameClass,
+    ) -> Option<Receipt> {
+        if !self.manager.is_replicated() {
+            return None;
+        }
+        let key = fragments.first()?.key;
+        let view = self.node.channel().view();
+        let mut holders: Vec<Incarnation> = Vec::with_capacity(view.members.len());
+        match class {
+            FrameClass::Tombstone => holders.extend(view.members.iter().map(|m| m.incarnation)),
+            FrameClass::Fragment => view.holders(self.placement(), key, &mut holders),
+        }
+        if holders.is_empty() {
+            return Some(self.receipt(Vec::new(), class));
+        }
+        // Places without a wait: what they are armed with acts on the whole node.
+        let faults = self.node.surroundings.faults();
+        let _ = faults.hit(Place::BeforeEncode);
+        let payload = encode_fragments(&self.name, fragments);
+        let tickets = holders.iter().filter_map(|&holder| {
+            let frame = Frame {
+                context: self.id,
+                key,
+                payload: payload.clone(),
+                since,
+                class,
+            };
+            let ticket = self.node.channel().send(now, holder, frame);
+            // A joining member gets every fragment and is not waited for.
+            view.is_ready(holder).then_some(ticket)
+        });
+        let tickets: Vec<Ticket> = tickets.collect();
+        let _ = faults.hit(Place::Queued);
+        Some(self.receipt(tickets, class))
+    }
+
+    fn receipt(&self, tickets: Vec<Ticket>, class: FrameClass) -> Receipt {
+        match class {
+            FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
+            FrameClass::Fragment => Receipt::new(Vec::new(), false),
+            FrameClass::Tombstone => Receipt::new(tickets, false),
+        }
+    }
+
+    fn destroyed(&self, key: Key, why: SessionEnd) {
+        self.node.counters.sessions_ended.add(1);
+        self.node.emit(Event::SessionDestroyed {
+            context: self.name.clone(),
+            session: self.node.digest_key.pseudonym(key),
+            why,
+        });
+    }
+}
+
+pub(crate) fn to_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,255 @@
+//! What happens before the application sees a session: is the copy here new enough?
+//!
+//! The route in the cookie names the node that showed this client the session last. A request that
+//! arrives elsewhere asks that node first, so that a client never sees an older session than the
+//! one it saw. Sticky traffic asks nobody.
+
+use std::sync::Arc;
+
+use catherd_core::key::Key;
+use catherd_core::message::Answer;
+use catherd_core::session::Entry;
+use catherd_core::version::{Incarnation, Vector};
+use futures_util::future::join_all;
+
+use super::{ContextInner, Current, Stale};
+use crate::layer::Degraded;
+
+/// A session that may be shown, or none, and what is weaker about it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) current: Option<Current>,
+    pub(crate) degraded: Degraded,
+}
+
+/// A member did not answer in time, and the context refuses to show what may be old.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unserved;
+
+/// Whom to ask before the application runs.
+#[derive(Debug, Eq, PartialEq)]
+enum Ask {
+    Nobody,
+    /// The member that the route names.
+    RouteOf(Incarnation),
+    Everyone,
+}
+
+impl ContextInner {
+    /// The session under `key` if nobody has to be asked; `None` if somebody has.
+    pub(crate) fn serve_at_once(&self, key: Key, route: Option<&str>) -> Option<Served> {
+        match self.whom_to_ask(key, route) {
+            Ask::Nobody => Some(Served {
+                current: self.enter(key),
+                degraded: Degraded::default(),
+            }),
+            Ask::RouteOf(_) | Ask::Everyone => None,
+        }
+    }
+
+    /// The same, after asking whoever may know better.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        key: Key,
+        route: Option<String>,
+    ) -> Result<Served, Unserved> {
+        let mut missed = false;
+        match self.whom_to_ask(key, route.as_deref()) {
+            Ask::Nobody => {}
+            Ask::RouteOf(member) => {
+                let knows = self.ask(&[member], key).await;
+                missed = knows.missed > 0;
+                if knows.missed > 0 || !knows.served || self.is_behind(key) {
+                    // The route's node cannot say, or has not shown it: then anybody may know.
+                    let others = self.everyone_but(Some(member));
+                    missed |= self.ask(&others, key).await.missed > 0;
+                }
+            }
+            Ask::Everyone => missed = self.ask(&self.everyone_but(None), key).await.missed > 0,
+        }
+        let current = self.enter(key);
+        let stale = current.is_some() && (missed || self.is_behind(key));
+        if stale {
+            self.node.counters.stale_answers.add(1);
+            if self.manager.stale == Stale::Refuse {
+                if let Some(current) = current {
+                    self.leave(&current);
+                }
+                return Err(Unserved);
+            }
+        }
+        Ok(Served {
+            current,
+            degraded: Degraded {
+                stale,
+                ..Degraded::default()
+            },
+        })
+    }
+
+    /// A request is over.
+    pub(crate) fn leave(&self, current: &Current) {
+        let now = self.node.surroundings.now();
+        let shared = current.cell.slot(|slot| {
+            slot.requests = slot.requests.saturating_sub(1);
+            let state = slot.entry.as_mut().and_then(Entry::live_mut)?;
+            state.touch(now);
+            Some(state.is_committed())
+        });
+        if shared == Some(true) && self.manager.is_replicated() {
+            self.node.touch(self.id, current.cell.key);
+        }
+    }
+
+    /// Answers a member that asks for sessions.
+    pub(crate) fn answer(&self, wanted: &[(Key, Vector)]) -> Vec<Answer> {
+        let now = self.node.surroundings.now();
+        let answer = |(key, held): &(Key, Vector)| {
+            use catherd_core::session::Fetched;
+            let looked = self.table.look(*key, |slot| {
+                (
+                    Entry::fetch(slot.entry.as_ref(), *key, now, held),
+                    slot.served,
+                )
+            });
+            let (fetched, served) = looked.unwrap_or((Fetched::Unknown, false));
+            let same = fetched == Fetched::Same;
+            let fragment = match fetched {
+                Fetched::Fragment(fragment) => Some(fragment),
+                Fetched::Same | Fetched::Unknown => None,
+            };
+            Answer {
+                key: *key,
+                same,
+                fragment,
+                served,
+            }
+        };
+        wanted.iter().map(answer).collect()
+    }
+
+    /// Whether a write is known to be missing under `key`.
+    pub(crate) fn is_behind(&self, key: Key) -> bool {
+        let behind = |entry: &Entry| entry.live().is_some_and(|state| state.is_behind());
+        self.table
+            .look(key, |slot| slot.entry.as_ref().is_some_and(behind))
+            .unwrap_or(false)
+    }
+
+    /// Whether the session is known to have ended.
+    pub(crate) fn has_ended(&self, key: Key) -> bool {
+        let ended = |entry: &Entry| entry.live().is_none();
+        self.table
+            .look(key, |slot| slot.entry.as_ref().is_some_and(ended))
+            .unwrap_or(false)
+    }
+
+    /// The writes of the session that are here.
+    pub(crate) fn seen(&self, key: Key) -> Vector {
+        let seen = |entry: &Entry| entry.live().map(|state| state.seen().clone());
+        self.table
+            .look(key, |slot| slot.entry.as_ref().and_then(seen))
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    fn whom_to_ask(&self, key: Key, route: Option<&str>) -> Ask {
+        if !self.manager.is_replicated() {
+            return Ask::Nobody;
+        }
+        let view = self.node.channel().view();
+        if view.members.is_empty() {
+            return Ask::Nobody;
+        }
+        let now = self.node.surroundings.now();
+        let here = self.table.look(key, |slot| match &slot.entry {
+            Some(Entry::Ended { .. }) => Here::Ended,
+            Some(Entry::Live(state)) if !state.is_behind() && !state.is_idle(now) => {
+                Here::Complete {
+                    served: slot.served,
+                }
+            }
+            Some(Entry::Live(_)) | None => Here::Lacking,
+        });
+        let here = here.unwrap_or(Here::Lacking);
+        match (here, route) {
+            (Here::Ended, _) => Ask::Nobody,
+            (Here::Complete { served: true }, Some(route)) if route == self.node.name => {
+                Ask::Nobody
+            }
+            (_, Some(route)) => view
+                .named(route)
+                .map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation)),
+            (_, None) => Ask::Everyone,
+        }
+    }
+
+    fn everyone_but(&self, asked: Option<Incarnation>) -> Vec<Incarnation> {
+        let view = self.node.channel().view();
+        let members = view.members.iter().map(|member| member.incarnation);
+        members.filter(|&member| Some(member) != asked).collect()
+    }
+
+    /// Asks `members` side by side and merges what they have.
+    pub(crate) async fn ask(&self, members: &[Incarnation], key: Key) -> Asked {
+        let held = self.seen(key);
+        let channel = self.node.channel();
+        let deadline = self.node.surroundings.now() + self.manager.access_timeout;
+        let asked = members.iter().map(|&member| {
+            channel.fetch(
+                member,
+                self.name.clone(),
+                vec![(key, held.clone())],
+                deadline,
+            )
+        });
+        let mut result = Asked::default();
+        for answers in join_all(asked).await {
+            let Ok(answers) = answers else {
+                result.missed += 1;
+                continue;
+            };
+            for answer in answers.into_iter().filter(|answer| answer.key == key) {
+                result.served |= answer.served;
+                if let Some(fragment) = answer.fragment {
+                    self.apply(&[fragment]);
+                }
+            }
+        }
+        result
+    }
+
+    /// The live session under `key`, with a request in it; none that is idle beyond its limit.
+    fn enter(&self, key: Key) -> Option<Current> {
+        let cell = self.table.find(key)?;
+        let now = self.node.surroundings.now();
+        let birth = cell.slot(|slot| {
+            let state = slot.entry.as_mut()?.live_mut()?;
+            if state.is_idle(now) && slot.requests == 0 {
+                return None;
+            }
+            state.touch(now);
+            let birth = state.birth();
+            slot.requests += 1;
+            slot.served = true;
+            Some(birth)
+        })?;
+        Some(Current { cell, birth })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Here {
+    Ended,
+    Complete { served: bool },
+    Lacking,
+}
+
+/// What members said of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// How many did not answer.
+    missed: usize,
+    /// Whether one of them has shown the session to a client.
+    served: bool,
+}

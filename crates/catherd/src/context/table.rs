@@ -1,0 +1,279 @@
+//! The sessions of a context: a sharded map, and a short lock for each session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use catherd_core::key::Key;
+use catherd_core::session::{Bucket, DigestKey, Digests, Entry};
+use catherd_core::table::Table;
+use catherd_core::time::Time;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use super::receipt::Receipt;
+use super::wheel::Wheel;
+
+/// What this node holds under the keys of one context.
+///
+/// A lock is held for the length of a closure, never over an await, and at most two at once: those
+/// of a change of id, in the order of the keys.
+#[derive(Debug)]
+pub(crate) struct SessionTable {
+    with: DigestKey,
+    cells: DashMap<Key, Arc<Cell>>,
+    digests: Mutex<Digests>,
+    wheel: Mutex<Wheel>,
+    live: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// The place of one key. It stays the same as long as there is something under the key, so a
+/// request holds on to it and does not look it up again.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) key: Key,
+    slot: Mutex<Slot>,
+}
+
+/// What is under a key, and what this process alone knows of it.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) entry: Option<Entry>,
+    /// Who has to acknowledge the latest write of this node.
+    pub(crate) receipt: Option<Receipt>,
+    /// Whether this process has shown the session to a client.
+    pub(crate) served: bool,
+    /// How many requests are in it: then it is not idle.
+    pub(crate) requests: u32,
+    /// What the entry adds to its bucket at present.
+    digest: u64,
+    /// The cell is no longer in the map: look the key up again.
+    detached: bool,
+}
+
+impl SessionTable {
+    pub(crate) fn new(with: DigestKey) -> Self {
+        Self {
+            with,
+            cells: DashMap::new(),
+            digests: Mutex::default(),
+            wheel: Mutex::default(),
+            live: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+        }
+    }
+
+    /// The cell of `key`, if anything is under it.
+    pub(crate) fn find(&self, key: Key) -> Option<Arc<Cell>> {
+        self.cells.get(&key).map(|cell| Arc::clone(&cell))
+    }
+
+    /// Looks at what is under a key, without the power to change it.
+    pub(crate) fn look<R>(&self, key: Key, f: impl FnOnce(&Slot) -> R) -> Option<R> {
+        let cell = self.find(key)?;
+        let slot = cell.slot.lock();
+        (!slot.detached).then(|| f(&slot))
+    }
+
+    /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
+    pub(crate) fn with<R>(
+        &self,
+        key: Key,
+        now: Time,
+        f: impl FnOnce(&Arc<Cell>, &mut Slot) -> R,
+    ) -> R {
+        loop {
+            let cell = {
+                let new = || {
+                    Arc::new(Cell {
+                        key,
+                        slot: Mutex::default(),
+                    })
+                };
+                Arc::clone(&self.cells.entry(key).or_insert_with(new))
+            };
+            let mut slot = cell.slot.lock();
+            if slot.detached {
+                continue;
+            }
+            let before = Kind::of(slot.entry.as_ref());
+            let result = f(&cell, &mut slot);
+            self.settle(&cell, &mut slot, before, now);
+            return result;
+        }
+    }
+
+    /// The same for a cell that a request holds; `None` if the cell is no longer that of its key.
+    pub(crate) fn within<R>(
+        &self,
+        cell: &Arc<Cell>,
+        now: Time,
+        f: impl FnOnce(&mut Slot) -> R,
+    ) -> Option<R> {
+        let mut slot = cell.slot.lock();
+        if slot.detached {
+            return None;
+        }
+        let before = Kind::of(slot.entry.as_ref());
+        let result = f(&mut slot);
+        self.settle(cell, &mut slot, before, now);
+        Some(result)
+    }
+
+    /// The same for two different keys, for a change of id.
+    pub(crate) fn with_two<R>(
+        &self,
+        keys: (Key, Key),
+        now: Time,
+        f: impl FnOnce((&Arc<Cell>, &mut Slot), (&Arc<Cell>, &mut Slot)) -> R,
+    ) -> R {
+        assert_ne!(keys.0, keys.1, "a session moves to another key");
+        if keys.0 < keys.1 {
+            self.with(keys.0, now, |a, first| {
+                self.with(keys.1, now, |b, second| f((a, first), (b, second)))
+            })
+        } else {
+            self.with(keys.1, now, |b, second| {
+                self.with(keys.0, now, |a, first| f((a, first), (b, second)))
+            })
+        }
+    }
+
+    /// Drops the entries whose time is over: `judge` says for an entry that is due when to look at
+    /// it again, or `None` if it is to be dropped.
+    pub(crate) fn sweep(&self, now: Time, mut judge: impl FnMut(Key, &mut Slot) -> Option<Time>) {
+        let due = self.wheel.lock().due(now);
+        for key in due {
+            let Some(cell) = self.find(key) else { continue };
+            self.within(&cell, now, |slot| match judge(key, slot) {
+                Some(next) => self.wheel.lock().file(next, key),
+                None => slot.entry = None,
+            });
+        }
+    }
+
+    /// Forgets the `count` tombstones that ended first; says how many there were to forget.
+    pub(crate) fn forget_oldest_tombstones(&self, count: usize, now: Time) -> usize {
+        let ended = |cell: &Cell| match cell.slot.lock().entry {
+            Some(Entry::Ended { at, .. }) => Some((at, cell.key)),
+            Some(Entry::Live(_)) | None => None,
+        };
+        let mut all: Vec<_> = self.cells.iter().filter_map(|cell| ended(&cell)).collect();
+        all.sort_unstable();
+        all.truncate(count);
+        for &(_, key) in &all {
+            self.with(key, now, |_, slot| {
+                if matches!(slot.entry, Some(Entry::Ended { .. })) {
+                    slot.entry = None;
+                }
+            });
+        }
+        all.len()
+    }
+
+    /// Looks at the entry under `key` again at `at`.
+    pub(crate) fn file(&self, key: Key, at: Time) {
+        self.wheel.lock().file(at, key);
+    }
+
+    /// How many live sessions there are.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// How many tombstones there are.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// One number for all that is held: equal on two nodes if nothing differs.
+    pub(crate) fn total(&self) -> u64 {
+        self.digests.lock().total()
+    }
+
+    fn settle(&self, cell: &Arc<Cell>, slot: &mut Slot, before: Kind, now: Time) {
+        let entry = slot.entry.as_ref();
+        let digest = entry.map_or(0, |entry| entry.digest(cell.key, now, &self.with));
+        if digest != slot.digest {
+            self.digests.lock().replace(cell.key, slot.digest, digest);
+            slot.digest = digest;
+        }
+        let after = Kind::of(entry);
+        if after != before {
+            self.count(before, after);
+            if let Some(at) = entry.and_then(|entry| next_look(entry, now)) {
+                self.wheel.lock().file(at, cell.key);
+            }
+        }
+        if after == Kind::Nothing {
+            slot.detached = true;
+            self.cells
+                .remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
+        }
+    }
+
+    fn count(&self, before: Kind, after: Kind) {
+        let counter = |kind| match kind {
+            Kind::Nothing => None,
+            Kind::Live => Some(&self.live),
+            Kind::Ended => Some(&self.ended),
+        };
+        if let Some(counter) = counter(before) {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(counter) = counter(after) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Cell {
+    /// Gives the slot to `f` for what changes neither digest nor kind: reading, setting, touching.
+    pub(crate) fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
+        f(&mut self.slot.lock())
+    }
+}
+
+/// When a new entry is looked at for the first time.
+fn next_look(entry: &Entry, now: Time) -> Option<Time> {
+    match entry {
+        Entry::Live(state) => Some(state.last_access() + state.idle_limit()?),
+        Entry::Ended { life, .. } => Some(now + *life),
+    }
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Kind {
+    Nothing,
+    Live,
+    Ended,
+}
+
+impl Kind {
+    fn of(entry: Option<&Entry>) -> Self {
+        match entry {
+            None => Self::Nothing,
+            Some(Entry::Live(_)) => Self::Live,
+            Some(Entry::Ended { .. }) => Self::Ended,
+        }
+    }
+}
+
+impl Table for SessionTable {
+    fn change<R>(&self, key: Key, now: Time, f: impl FnOnce(&mut Option<Entry>) -> R) -> R {
+        self.with(key, now, |_, slot| f(&mut slot.entry))
+    }
+
+    fn change_two<R>(
+        &self,
+        keys: (Key, Key),
+        now: Time,
+        f: impl FnOnce(&mut Option<Entry>, &mut Option<Entry>) -> R,
+    ) -> R {
+        self.with_two(keys, now, |(_, a), (_, b)| f(&mut a.entry, &mut b.entry))
+    }
+
+    fn digest(&self, bucket: Bucket) -> u64 {
+        self.digests.lock().digest(bucket)
+    }
+}

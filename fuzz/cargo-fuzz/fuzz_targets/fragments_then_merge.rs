@@ -1,0 +1,4 @@
+//! `fragments_then_merge` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::fragments_then_merge(data));

@@ -1,0 +1,4 @@
+//! `frame_stream` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::frame_stream(data));

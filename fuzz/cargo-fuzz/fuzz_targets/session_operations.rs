@@ -1,0 +1,4 @@
+//! `session_operations` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::session_operations(data));
