@@ -12,7 +12,7 @@ use catherd_core::message::{
 };
 use catherd_core::version::Incarnation;
 use catherd_testkit::wait::{self, PATIENCE};
-use catherd_testkit::{Client, Farm, Node};
+use catherd_testkit::{Client, Farm, Node, Site as _};
 use serde_json::json;
 
 fn farm() -> Farm {

@@ -3,7 +3,7 @@
 //! docs/contract.md has the same as a table.
 #![forbid(unsafe_code)]
 
-use catherd_testkit::{Client, Farm, Node};
+use catherd_testkit::{Client, Farm, Node, Site as _};
 use serde_json::{Value, json};
 
 fn farm() -> Farm {

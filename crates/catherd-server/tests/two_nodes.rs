@@ -7,7 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use catherd_testkit::{Client, Farm, Node, wait};
+use catherd_testkit::{Client, Farm, Node, Site as _, wait};
 use serde_json::{Value, json};
 
 fn farm() -> Farm {

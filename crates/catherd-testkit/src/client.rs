@@ -6,7 +6,15 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-use crate::node::Node;
+/// What answers HTTP requests on 127.0.0.1: a node, or a balancer in front of nodes.
+pub trait Site {
+    /// What a failed test calls it.
+    fn name(&self) -> &str;
+    /// The port of its HTTP.
+    fn http_port(&self) -> u16;
+    /// What it has written to standard error.
+    fn log(&self) -> String;
+}
 
 /// A browser of one session: it keeps the cookie `JSESSIONID`, whichever node gave it.
 ///
@@ -30,6 +38,7 @@ impl Client {
         Self {
             agent: agent(Duration::from_secs(30)),
             cookie: None,
+            headers: Vec::new(),
         }
     }
 
@@ -83,8 +92,8 @@ impl Client {
     /// # Panics
     ///
     /// There is no answer.
-    pub fn get(&mut self, node: &Node, path: &str) -> Answer {
-        self.send(node, "GET", path, None)
+    pub fn get(&mut self, site: &impl Site, path: &str) -> Answer {
+        self.send(site, "GET", path, None)
     }
 
     /// A `GET` that may be without an answer.
@@ -92,8 +101,8 @@ impl Client {
     /// # Errors
     ///
     /// There was no whole answer.
-    pub fn try_get(&mut self, node: &Node, path: &str) -> Result<Answer, ureq::Error> {
-        self.try_send(node, "GET", path, None)
+    pub fn try_get(&mut self, site: &impl Site, path: &str) -> Result<Answer, ureq::Error> {
+        self.try_send(site, "GET", path, None)
     }
 
     /// A request, with a JSON body if there is one.
@@ -101,13 +110,19 @@ impl Client {
     /// # Panics
     ///
     /// There is no answer.
-    pub fn send(&mut self, node: &Node, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let answer = self.try_send(node, method, path, body);
+    pub fn send(
+        &mut self,
+        site: &impl Site,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Answer {
+        let answer = self.try_send(site, method, path, body);
         answer.unwrap_or_else(|error| {
             panic!(
                 "{method} {path} on {}: {error}\n{}",
-                node.name(),
-                node.log()
+                site.name(),
+                site.log()
             )
         })
     }
@@ -123,12 +138,14 @@ impl Client {
     /// `method` or `path` cannot stand in a request.
     pub fn try_send(
         &mut self,
-        node: &Node,
+        site: &impl Site,
         method: &str,
         path: &str,
         body: Option<&str>,
     ) -> Result<Answer, ureq::Error> {
-        let mut request = Request::builder().method(method).uri(node.url(path));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://127.0.0.1:{}{path}", site.http_port()));
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("JSESSIONID={cookie}"));
         }
@@ -159,8 +176,8 @@ impl Client {
     /// # Panics
     ///
     /// The answer is not 200.
-    pub fn session(&mut self, node: &Node) -> Answer {
-        self.get(node, "/examples/session").expect_status(200)
+    pub fn session(&mut self, site: &impl Site) -> Answer {
+        self.get(site, "/examples/session").expect_status(200)
     }
 
     /// Sets an attribute in `/examples`.
@@ -168,9 +185,9 @@ impl Client {
     /// # Panics
     ///
     /// The answer is not 200.
-    pub fn set(&mut self, node: &Node, name: &str, value: &Value) -> Answer {
+    pub fn set(&mut self, site: &impl Site, name: &str, value: &Value) -> Answer {
         let path = format!("/examples/session/attributes/{name}");
-        self.send(node, "PUT", &path, Some(&value.to_string()))
+        self.send(site, "PUT", &path, Some(&value.to_string()))
             .expect_status(200)
     }
 
@@ -179,9 +196,9 @@ impl Client {
     /// # Panics
     ///
     /// The answer is neither 200 nor 204.
-    pub fn remove(&mut self, node: &Node, name: &str) -> Answer {
+    pub fn remove(&mut self, site: &impl Site, name: &str) -> Answer {
         let answer = self.send(
-            node,
+            site,
             "DELETE",
             &format!("/examples/session/attributes/{name}"),
             None,
@@ -195,9 +212,9 @@ impl Client {
     /// # Panics
     ///
     /// The answer is not 200 with a number.
-    pub fn increment(&mut self, node: &Node, name: &str) -> u64 {
+    pub fn increment(&mut self, site: &impl Site, name: &str) -> u64 {
         let path = format!("/examples/session/increment/{name}");
-        let answer = self.send(node, "POST", &path, None).expect_status(200);
+        let answer = self.send(site, "POST", &path, None).expect_status(200);
         answer.json()["value"]
             .as_u64()
             .unwrap_or_else(|| panic!("no number in {answer:?}"))
@@ -208,8 +225,8 @@ impl Client {
     /// # Panics
     ///
     /// The answer is not 200.
-    pub fn change_id(&mut self, node: &Node) -> Answer {
-        self.send(node, "POST", "/examples/session/change-id", None)
+    pub fn change_id(&mut self, site: &impl Site) -> Answer {
+        self.send(site, "POST", "/examples/session/change-id", None)
             .expect_status(200)
     }
 
@@ -218,8 +235,8 @@ impl Client {
     /// # Panics
     ///
     /// The answer is not 204.
-    pub fn invalidate(&mut self, node: &Node) -> Answer {
-        self.send(node, "DELETE", "/examples/session", None)
+    pub fn invalidate(&mut self, site: &impl Site) -> Answer {
+        self.send(site, "DELETE", "/examples/session", None)
             .expect_status(204)
     }
 

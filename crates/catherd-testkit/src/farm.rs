@@ -10,6 +10,8 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
+use crate::balancer::Balancer;
+use crate::client::Site as _;
 use crate::node::{Finished, Node, Plan};
 use crate::ports::Reservation;
 use crate::server_xml::{ClusterXml, ContextXml, GROUP, ServerXml};
@@ -133,6 +135,23 @@ impl Farm {
     pub fn group(&self) -> SocketAddrV4 {
         let address = GROUP.parse().expect("a constant address");
         SocketAddrV4::new(address, self.group_port())
+    }
+
+    /// Starts a balancer in front of nodes.
+    ///
+    /// `program` is run with `arguments`, in which `CONFIG` stands for a file with the text that
+    /// `config` makes of the port that it shall listen at; it stays in the foreground.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be written, or the program cannot be run.
+    pub fn balancer(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        config: impl FnOnce(u16) -> String,
+    ) -> Balancer {
+        Balancer::spawn(program, arguments, self.directory(), config)
     }
 
     /// Runs the `catherd` command with these arguments to its end.

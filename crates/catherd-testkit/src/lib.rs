@@ -25,11 +25,13 @@
 //! | `farm` | the directory, the cluster id and the ports of one test |
 //! | `server_xml` | the configuration of a node |
 //! | `node` | a running node: signals, status, figures of its process |
+//! | `balancer` | a load balancer in front of nodes |
 //! | `client` | an HTTP client with one session cookie, that walks from node to node |
 //! | [`wait`] | waiting for a state |
 //! | [`debian`] | programs that tests need |
 #![forbid(unsafe_code)]
 
+mod balancer;
 mod client;
 pub mod debian;
 mod farm;
@@ -38,6 +40,7 @@ mod ports;
 mod server_xml;
 pub mod wait;
 
-pub use client::{Answer, Client};
+pub use balancer::Balancer;
+pub use client::{Answer, Client, Site};
 pub use farm::{Farm, NodeBuilder};
 pub use node::{Finished, Node};

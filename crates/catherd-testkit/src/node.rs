@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, Site};
 use crate::farm::Held;
 use crate::ports::Reservation;
 use crate::wait::{self, PATIENCE};
@@ -49,16 +49,6 @@ impl Node {
         }
     }
 
-    /// Its `jvmRoute`.
-    pub fn name(&self) -> &str {
-        &self.plan.name
-    }
-
-    /// The port of its HTTP connector, on 127.0.0.1.
-    pub fn http_port(&self) -> u16 {
-        self.plan.http_port
-    }
-
     /// The port of its receiver, on 127.0.0.1.
     pub fn tcp_port(&self) -> u16 {
         self.plan.tcp_port
@@ -72,11 +62,6 @@ impl Node {
     /// The URL of `path` on it.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http_port())
-    }
-
-    /// What it has written to standard error since its last start.
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits until `/catherd/health/ready` says 200.
@@ -350,6 +335,23 @@ impl Node {
             self.name(),
             self.log()
         );
+    }
+}
+
+impl Site for Node {
+    /// Its `jvmRoute`.
+    fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// The port of its HTTP connector.
+    fn http_port(&self) -> u16 {
+        self.plan.http_port
+    }
+
+    /// What it has written to standard error and standard output since its last start.
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
