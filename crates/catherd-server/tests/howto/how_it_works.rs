@@ -29,23 +29,16 @@ fn h20_a_cluster_belongs_to_its_host() {
     assert_eq!(in_cluster["replicated"], json!(true));
     assert_eq!(b.members(), ["A"]);
     // Without one in its host, a distributable context has nobody to replicate to.
+    let builder = farm.node("C");
     let text = format!(
         r#"<Server port="-1"><Service name="Catalina">
-<Connector port="{port}" address="127.0.0.1"/>
+<Connector port="{}" address="127.0.0.1"/>
 <Engine name="Catalina" defaultHost="localhost" jvmRoute="C"><Host name="localhost">
 <Context path="/examples" distributable="true"/>
 </Host></Engine></Service></Server>"#,
-        port = farm.node("C").http_port(),
+        builder.http_port(),
     );
-    let port = text
-        .split('"')
-        .find_map(|part| part.parse::<u16>().ok())
-        .expect("a port");
-    let c = farm
-        .node("C")
-        .connector_port(port)
-        .server_xml(&text)
-        .start();
+    let c = builder.server_xml(&text).start();
     assert_eq!(c.context("/examples")["replicated"], json!(false));
 }
 
@@ -124,8 +117,7 @@ fn h30_a_request_is_served_as_without_replication() {
 #[test]
 fn h31_the_response_is_held_back_until_the_session_is_replicated() {
     let farm = farm();
-    let (a, b) = patient_pair(&farm);
-    let (a, mut b) = (a, b);
+    let (a, mut b) = patient_pair(&farm);
     let mut client = Client::new();
     client.session(&a);
     b.pause();
