@@ -1,2 +1,8 @@
 //! The `catherd` command.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    catherd_server::main()
+}

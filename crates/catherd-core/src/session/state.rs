@@ -59,7 +59,7 @@ impl Rules {
     ///
     /// It is larger than a whole session may be.
     pub fn check(&self, slot: &Slot, value: Option<&Value>) -> Result<(), Limit> {
-        let bytes = value.map_or(0, |value| slot.len() + value.len());
+        let bytes = weight(slot, value);
         if bytes > self.session_bytes_max {
             return Err(Limit::SessionBytes {
                 bytes,

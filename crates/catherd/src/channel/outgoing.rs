@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use catherd_core::key::Key;
 use catherd_core::link::{
-    Ack, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
+    Ack, ControlFull, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
 };
 use catherd_core::message::{Answer, ClusterKey, FrameReader, Message};
 use catherd_core::time::Time;
@@ -125,8 +125,12 @@ impl Link {
 
     /// The same for a message that was encoded for several links.
     pub(super) fn tell_frame(&self, frame: Bytes) {
-        self.inner.lock().outbox.push_control(frame);
-        self.pump();
+        let queued = self.inner.lock().outbox.push_control(frame);
+        match queued {
+            Ok(()) => self.pump(),
+            // The member does not read: what it misses it gets when it comes back.
+            Err(ControlFull) => self.close(),
+        }
     }
 
     /// Writes what the rules allow, as far as the socket takes it.

@@ -1,7 +1,7 @@
 //! Who has to acknowledge a write, and who has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use crate::channel::{Channel, Outcome, Ticket};
@@ -16,13 +16,10 @@ struct Waits {
     tickets: Vec<Ticket>,
     /// Whether the write must be on another member before it counts as durable.
     copy_wanted: bool,
-    /// [`OPEN`], [`CONFIRMED`] or [`MISSED`]: what has been settled need not be asked again.
-    settled: AtomicU8,
+    /// What has been confirmed need not be asked again. What was missed must be: a member that
+    /// acknowledges late ends the degradation.
+    confirmed: AtomicBool,
 }
-
-const OPEN: u8 = 0;
-const CONFIRMED: u8 = 1;
-const MISSED: u8 = 2;
 
 impl Receipt {
     /// For a write that went out under `tickets`.
@@ -30,16 +27,14 @@ impl Receipt {
         Self(Arc::new(Waits {
             tickets,
             copy_wanted,
-            settled: AtomicU8::new(OPEN),
+            confirmed: AtomicBool::new(false),
         }))
     }
 
     /// Whether all who had to have acknowledged; if not, the answer says "degraded".
     pub(crate) fn poll(&self, channel: &dyn Channel, cx: &mut Context<'_>) -> Poll<bool> {
-        match self.0.settled.load(Ordering::Relaxed) {
-            CONFIRMED => return Poll::Ready(true),
-            MISSED => return Poll::Ready(false),
-            _ => {}
+        if self.0.confirmed.load(Ordering::Relaxed) {
+            return Poll::Ready(true);
         }
         let (mut acknowledged, mut missed, mut open) = (0, 0, false);
         for &ticket in &self.0.tickets {
@@ -57,8 +52,7 @@ impl Receipt {
             return Poll::Pending;
         }
         let confirmed = missed == 0 && (acknowledged > 0 || !self.0.copy_wanted);
-        let settled = if confirmed { CONFIRMED } else { MISSED };
-        self.0.settled.store(settled, Ordering::Relaxed);
+        self.0.confirmed.store(confirmed, Ordering::Relaxed);
         Poll::Ready(confirmed)
     }
 }

@@ -1,0 +1,5 @@
+//! A node from its start to its end.
+mod shutdown_port;
+mod stop;
+
+pub(crate) use stop::Signals;
