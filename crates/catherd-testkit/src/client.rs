@@ -321,7 +321,6 @@ impl Answer {
     /// # Panics
     ///
     /// It has another.
-    #[must_use]
     pub fn expect_status(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
