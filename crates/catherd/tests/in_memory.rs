@@ -192,3 +192,96 @@ async fn a_stopped_member_is_waited_for_until_a_probe_finds_it_gone() {
     // Silent for the drop time, and two heartbeats for the probe: long before `ackTimeout`.
     assert!(took < Duration::from_secs(6), "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_is_fetched_before_the_write_behind_it_is_acknowledged() {
+    let network = Network::new(9);
+    let (host_a, host_b) = (network.host(A), network.host(B));
+    let short_queue = farm::builder(&host_a, "A", "one").max_queue_length(1);
+    let a = Node::start_as(short_queue, &host_a, app()).await;
+    let b = Node::start(&host_b, "B", "one", app()).await;
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    a.sees(&["B"]).await;
+    b.sees(&["A"]).await;
+    let mut cookies = Vec::new();
+    for _ in 0..3 {
+        cookies.push(
+            a.call("POST", "/shop/color/red", None)
+                .await
+                .cookie
+                .unwrap(),
+        );
+    }
+    network.hold(A, B);
+    // The first is under way, the second fills the queue, the third is shed: its answer says so.
+    let calls = async |cookie: &String| a.call("POST", "/shop/shape/round", Some(cookie)).await;
+    let shed = async {
+        let third = calls(&cookies[2]).await;
+        network.release(A, B);
+        third
+    };
+    let (first, second, third) = tokio::join!(calls(&cookies[0]), calls(&cookies[1]), shed);
+    assert_eq!((first.degraded, second.degraded), (None, None));
+    assert_eq!(third.degraded.as_deref(), Some("durability"));
+    assert_eq!(a.cluster.status().counters.marked_for_repair, 1);
+    assert_eq!(b.cluster.status().counters.gaps, 0);
+
+    let next = a.call("POST", "/shop/size/large", Some(&cookies[2])).await;
+    assert_eq!(next.degraded, None, "acknowledged, and so complete");
+    assert_eq!(b.cluster.status().counters.gaps, 1);
+    network.crash(A);
+    b.sees(&[]).await;
+    for (name, value) in [("color", "red"), ("shape", "round"), ("size", "large")] {
+        let read = b
+            .call("GET", &format!("/shop/{name}"), Some(&cookies[2]))
+            .await;
+        assert_eq!(read.text, value);
+    }
+}
+
+/// HOW-TO, "How it Works", 9: a session that is used on one node does not expire on the other.
+#[tokio::test(start_paused = true)]
+async fn reads_on_one_node_keep_the_copy_on_the_other_alive() {
+    let network = Network::new(10);
+    let (a, b) = two(&network).await;
+    let cookie = a
+        .call("POST", "/shop/color/red", None)
+        .await
+        .cookie
+        .unwrap();
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(
+            a.call("GET", "/shop/color", Some(&cookie)).await.text,
+            "red"
+        );
+    }
+    assert_eq!(b.cluster.status().contexts[0].sessions, 1);
+    tokio::time::sleep(Duration::from_secs(1900)).await;
+    for node in [&a, &b] {
+        assert_eq!(node.cluster.status().contexts[0].sessions, 0);
+        let read = node.call("GET", "/shop/color", Some(&cookie)).await;
+        assert_eq!(read.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_node_of_one_name_is_refused_while_the_first_lives() {
+    let network = Network::new(11);
+    let (a, b) = two(&network).await;
+    let mut events = b.cluster.events();
+    let twin = Node::start(&network.host([10, 0, 0, 3]), "A", "one", app()).await;
+    loop {
+        let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await;
+        if let catherd::Event::NameTaken { name, .. } = event.unwrap().unwrap() {
+            assert_eq!(name, "A");
+            break;
+        }
+    }
+    assert_eq!(b.cluster.members().members.len(), 1);
+    let first = a.cluster.status().incarnation;
+    assert_eq!(b.cluster.status().members[0].incarnation, first);
+    network.crash(A);
+    b.sees(&[]).await;
+    tokio::join!(twin.cluster.ready(), b.sees(&["A"]));
+}

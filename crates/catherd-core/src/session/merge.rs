@@ -108,13 +108,9 @@ impl State {
         self.registers.retain(|(slot, register)| {
             find(&write.registers, slot).is_ok() || !write.seen.covers(register.version.dot())
         });
-        // Which removals that were, nobody knows any more. So whoever has not all that the whole
-        // copy had will get a whole one from here.
-        if !write.seen.is_within(&self.seen) {
-            self.forgotten.merge(&write.seen);
-        }
-        // What was dropped may have been a removal of which somebody has yet to hear, and whose
-        // place is perhaps long within `seen`: nothing that starts earlier than now may skip it.
+        // What was dropped may have been a removal of which somebody has yet to hear: whatever
+        // starts before now and goes out later is whole. (What others removed and was never here
+        // needs no such care: who has not seen it lacks a part of `before`, and will ask.)
         if self.registers.len() < had {
             self.forgotten.merge(&self.seen);
         }

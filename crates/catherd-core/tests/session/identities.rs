@@ -96,6 +96,23 @@ fn a_change_of_id_moves_the_live_values_under_one_version_and_a_new_birth() {
 }
 
 #[test]
+fn a_change_of_id_is_no_access() {
+    let (mut a, _) = two_nodes();
+    let mut new = None;
+    Entry::change_id(
+        (KEY, &mut a.entry),
+        (NEW_KEY, &mut new),
+        other_birth(),
+        now() + DAY,
+        &a.by,
+        DAY,
+        &a.rules,
+    )
+    .unwrap();
+    assert_eq!(new.unwrap().live().unwrap().last_access(), now());
+}
+
+#[test]
 fn a_change_of_id_leaves_removals_behind() {
     let (mut a, _) = two_nodes();
     a.write("y", "two");

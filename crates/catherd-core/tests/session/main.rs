@@ -1,6 +1,7 @@
 //! The rules of `docs/merge.md`, one by one and for random histories.
 
 mod commits;
+mod digests;
 mod histories;
 mod identities;
 mod laws;

@@ -292,6 +292,32 @@ fn the_higher_version_wins_in_either_order() {
 }
 
 #[test]
+fn what_a_fragment_has_beyond_its_own_seen_is_told_of_too() {
+    // Sent by B, which is itself behind: it holds A's seventh write without the sixth.
+    let of_b = fragment(
+        vector([(B, 9)]),
+        Some(dot(B, 8)),
+        &[("x", version(0, 7, A), Some("seven"))],
+    );
+    let mut c = Node::empty(C);
+    assert_eq!(c.merge(&of_b).outcome, Outcome::Behind);
+    c.merge(&fragment(vector([(B, 9)]), None, &[]));
+    assert!(c.state().is_behind(), "whatever came before (A, 7)");
+    c.merge(&fragment(vector([(A, 7)]), None, &[]));
+    assert!(!c.state().is_behind());
+}
+
+#[test]
+fn a_late_duplicate_is_not_concurrent() {
+    let mut a = Node::with_new_session(A);
+    let first = a.write("x", "one");
+    let mut b = Node::empty(B);
+    b.merge(&first);
+    b.write("x", "two");
+    assert_eq!(b.merge(&first).concurrent, 0);
+}
+
+#[test]
 fn a_write_over_what_was_seen_is_not_concurrent() {
     let (mut a, mut b) = two_nodes();
     assert_eq!(b.merge(&a.write("x", "two")).concurrent, 0);
@@ -368,6 +394,21 @@ fn an_idle_whole_fragment_is_taken_only_where_there_is_a_copy() {
     };
     assert_eq!(b.merge(&later).outcome, Outcome::Complete);
     assert_eq!(b.read("x").as_deref(), Some("two"));
+}
+
+#[test]
+fn an_idle_fragment_that_is_not_whole_is_taken_where_nothing_is() {
+    let mut a = Node::with_new_session(A);
+    a.write("x", "one");
+    a.state_mut()
+        .set_property(catherd_core::session::Property::MaxInactive, 60_000);
+    let mut sent = a.commit();
+    if let Content::Write(write) = &mut sent.content {
+        write.age = HOUR;
+    }
+    let mut b = Node::empty(B);
+    assert_eq!(b.merge(&sent).outcome, Outcome::Behind);
+    assert!(b.state().is_idle(now()), "taken, and served to nobody");
 }
 
 #[test]

@@ -20,6 +20,8 @@ enum Meanwhile {
     WriteOfOther { name: u8, is_set: bool },
     /// The other node hears what the sender wrote last.
     OtherHears,
+    /// The other node sends both all that it has.
+    OtherSendsWhole,
 }
 
 fn meanwhile() -> impl Strategy<Value = Meanwhile> {
@@ -28,6 +30,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
         3 => (0..4_u8, any::<bool>())
             .prop_map(|(name, is_set)| Meanwhile::WriteOfOther { name, is_set }),
         1 => Just(Meanwhile::OtherHears),
+        1 => Just(Meanwhile::OtherSendsWhole),
     ]
 }
 
@@ -78,6 +81,11 @@ fn run(before: &[Step], then: &[Meanwhile], rules: Rules) {
                 let whole = cluster.whole(SENDER, KEY).expect("it is committed");
                 cluster.deliver(OTHER, &whole);
             }
+            Meanwhile::OtherSendsWhole => {
+                let whole = cluster.whole(OTHER, KEY).expect("it is committed");
+                cluster.deliver(SENDER, &whole);
+                cluster.deliver(RECEIVER, &whole);
+            }
         }
     }
     let entry = cluster.sites[SENDER].table.entry(KEY);
@@ -126,12 +134,18 @@ proptest! {
 #[test]
 fn several_writes_travel_as_one_with_the_highest_version_of_each_name() {
     let (mut a, mut b) = two_nodes();
-    a.write("x", "two");
-    a.write("y", "three");
-    a.write("x", "four");
-    let write = a.state().since(now(), dot(A, 1));
-    assert_eq!(write.since, Some(dot(A, 1)));
-    assert_eq!(write.registers.len(), 2);
+    b.merge(&a.write("known", "there"));
+    a.write("x", "three");
+    a.write("y", "four");
+    a.write("x", "five");
+    let write = a.state().since(now(), dot(A, 2));
+    assert_eq!(write.since, Some(dot(A, 2)));
+    let names: Vec<_> = write
+        .registers
+        .iter()
+        .map(|(slot, _)| slot.clone())
+        .collect();
+    assert_eq!(names, [attribute("x"), attribute("y")]);
     let fragment = Fragment {
         key: KEY,
         content: Content::Write(write),

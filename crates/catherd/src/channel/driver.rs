@@ -359,7 +359,7 @@ async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
             name: up.name,
         },
         Box::new(writer),
-        shared.outbox.clone(),
+        shared.outbox,
         shared.key.clone(),
         Arc::clone(&shared.delivery),
         Arc::new(env.clone()),

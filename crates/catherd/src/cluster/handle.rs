@@ -89,12 +89,7 @@ impl Cluster {
             state: state(&view, channel.is_closed()),
             members,
             missing: view.missing.clone(),
-            contexts: self
-                .node
-                .contexts()
-                .iter()
-                .map(|context| context_status(context))
-                .collect(),
+            contexts: self.node.contexts().iter().map(context_status).collect(),
             counters: self.node.counters.status(),
             channel: channel.counters(),
         }
