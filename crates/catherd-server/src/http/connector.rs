@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::idle::{Answer, Idleness};
 use super::stream::Taken;
 use super::{Body, body};
 use crate::engine::Engine;
@@ -31,9 +32,11 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// How many header lines a head has.
     pub(crate) headers: usize,
-    /// How long a head may take from the end of the request before it, and so how long a
-    /// connection may be idle.
-    pub(crate) head_patience: Duration,
+    /// How long a head may take, from the start of the connection or the end of the answer before
+    /// it; `None` for ever. So it is at most how long a connection may be idle, too.
+    pub(crate) head_patience: Option<Duration>,
+    /// How long a connection may be idle, where that is shorter.
+    pub(crate) idle_patience: Option<Duration>,
     /// How long the next part of a body may take.
     pub(crate) body_patience: Duration,
     /// How long a client may take nothing of an answer.
@@ -47,7 +50,8 @@ impl Default for Limits {
             requests: None,
             head_bytes: 16 * 1024,
             headers: 100,
-            head_patience: Duration::from_secs(10),
+            head_patience: Some(Duration::from_secs(10)),
+            idle_patience: None,
             body_patience: Duration::from_secs(20),
             answer_patience: Duration::from_secs(30),
         }
@@ -162,17 +166,23 @@ impl Connection {
         let Self { client, limits, engine, http, watcher, stopping, _permit } = self;
         let requests = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&requests);
+        let idleness = limits.idle_patience.map(|_| Idleness::new());
+        let noted = idleness.clone();
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let number = requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             let is_last = limits.requests.is_some_and(|max| number >= max);
             let engine = Arc::clone(&engine);
+            let idleness = noted.clone();
+            if let Some(idleness) = &idleness {
+                idleness.begin();
+            }
             async move {
                 let request = request.map(|body| body::in_time(body, limits.body_patience));
                 let mut response = engine.answer(request, client.ip()).await;
                 if is_last {
                     close(&mut response);
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Answer::new(body, idleness)))
             }
         });
         let stream = TokioIo::new(Taken::new(stream, limits.answer_patience));
@@ -182,6 +192,7 @@ impl Connection {
                 tracing::debug!(%client, %error, "connection ended");
             },
             () = silent(&stopping, &counted) => {}
+            () = too_idle(idleness.as_ref(), limits.idle_patience) => {}
         }
     }
 }
@@ -196,6 +207,194 @@ async fn silent(stopping: &Stopping, requests: &AtomicU32) {
     }
 }
 
+async fn too_idle(idleness: Option<&Idleness>, patience: Option<Duration>) {
+    match (idleness, patience) {
+        (Some(idleness), Some(patience)) => idleness.lasts(patience).await,
+        _ => std::future::pending().await,
+    }
+}
+
 fn close(response: &mut Response<Body>) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use catherd::Cluster;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::engine::{Host, Hosts, mount};
+
+    /// An open port with an application of two paths: one answers, one waits until it may.
+    struct Server {
+        address: SocketAddr,
+        has_come: Arc<Notify>,
+        may_go: Arc<Notify>,
+        stop: watch::Sender<bool>,
+        running: JoinHandle<usize>,
+    }
+
+    async fn serve(limits: Limits, patience: Duration) -> Server {
+        let (has_come, may_go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (come, go) = (Arc::clone(&has_come), Arc::clone(&may_go));
+        let wait = || async move {
+            come.notify_one();
+            go.notified().await;
+            "waited"
+        };
+        let router = Router::new().route("/a", get(|| async { "a" })).route("/wait", get(wait));
+        let cluster = Cluster::builder().node_name("node01").start_local().unwrap();
+        let host = Host::new("localhost").with("", mount(router));
+        let engine = Engine::new(cluster, Hosts::new(vec![host], "localhost"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = Stopping::new();
+        let connector = Connector::new(listener, limits, Arc::new(engine));
+        let running = tokio::spawn(connector.run(stopping, patience));
+        Server { address, has_come, may_go, stop, running }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn connect(server: &Server) -> TcpStream {
+        TcpStream::connect(server.address).await.unwrap()
+    }
+
+    async fn send(client: &mut TcpStream, path: &str) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+    }
+
+    /// All that comes until the server closes.
+    async fn rest(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// What comes up to the end of a body.
+    async fn until(client: &mut TcpStream, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            text.push(client.read_u8().await.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_carries_no_more_requests_than_it_may() {
+        let limits = Limits { requests: Some(2), ..Limits::default() };
+        let server = serve(limits, PATIENCE).await;
+        let mut client = connect(&server).await;
+        send(&mut client, "/a").await;
+        let first = until(&mut client, "\r\n\r\na").await.to_lowercase();
+        assert!(first.starts_with("http/1.1 200 ok") && !first.contains("connection: close"));
+        assert!(!first.contains("server:"), "{first}");
+        send(&mut client, "/a").await;
+        let last = rest(&mut client).await.to_lowercase();
+        assert!(last.contains("connection: close") && last.ends_with("\r\n\r\na"), "{last}");
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_finished_and_what_is_idle_is_closed_when_it_stops() {
+        let server = serve(Limits::default(), PATIENCE).await;
+        let (mut busy, mut idle) = (connect(&server).await, connect(&server).await);
+        let mut silent = connect(&server).await;
+        send(&mut idle, "/a").await;
+        until(&mut idle, "\r\n\r\na").await;
+        send(&mut busy, "/wait").await;
+        server.has_come.notified().await;
+        server.stop.send_replace(true);
+        assert_eq!(rest(&mut idle).await, "");
+        assert_eq!(rest(&mut silent).await, "");
+        server.may_go.notify_one();
+        let answer = rest(&mut busy).await.to_lowercase();
+        assert!(answer.contains("connection: close") && answer.ends_with("waited"), "{answer}");
+        assert_eq!(server.running.await.unwrap(), 0);
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_end_is_not_waited_for_for_ever() {
+        let server = serve(Limits::default(), Duration::from_millis(50)).await;
+        let mut busy = connect(&server).await;
+        send(&mut busy, "/wait").await;
+        server.has_come.notified().await;
+        server.stop.send_replace(true);
+        assert_eq!(server.running.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_limit_waits_for_its_turn() {
+        let limits = Limits { connections: 1, ..Limits::default() };
+        let server = serve(limits, PATIENCE).await;
+        let mut first = connect(&server).await;
+        send(&mut first, "/wait").await;
+        server.has_come.notified().await;
+        let mut second = connect(&server).await;
+        send(&mut second, "/a").await;
+        server.may_go.notify_one();
+        until(&mut first, "waited").await;
+        drop(first);
+        assert!(until(&mut second, "\r\n\r\na").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_late_and_a_connection_that_is_idle_are_closed() {
+        let short = Duration::from_millis(50);
+        let slow_head = Limits { head_patience: Some(short), ..Limits::default() };
+        let server = serve(slow_head, PATIENCE).await;
+        let mut client = connect(&server).await;
+        client.write_all(b"GET /a HTTP/1.1\r\nHost: loc").await.unwrap();
+        assert_eq!(rest(&mut client).await, "");
+
+        let idle =
+            Limits { head_patience: None, idle_patience: Some(short), ..Limits::default() };
+        let server = serve(idle, PATIENCE).await;
+        let mut client = connect(&server).await;
+        send(&mut client, "/a").await;
+        assert!(rest(&mut client).await.ends_with("\r\n\r\na"));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_or_has_too_many_lines_is_refused() {
+        let server = serve(Limits::default(), PATIENCE).await;
+        let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
+        for lines in [format!("x: {}\r\n", "a".repeat(17 * 1024)), many] {
+            let mut client = connect(&server).await;
+            let head = format!("GET /a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+            assert!(rest(&mut client).await.starts_with("HTTP/1.1 431"));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_behind_an_ambiguous_request_is_read() {
+        let server = serve(Limits::default(), PATIENCE).await;
+        let heads = [
+            "Transfer-Encoding: chunked\r\nContent-Length: 5",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: +5",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding : chunked",
+            "X: 1\r\n folded: 2",
+        ];
+        for head in heads {
+            let mut client = connect(&server).await;
+            let request = format!(
+                "POST /a HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n0\r\n\r\n\
+                 GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            );
+            client.write_all(request.as_bytes()).await.unwrap();
+            let answers = rest(&mut client).await;
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{head}: {answers}");
+            assert!(!answers.contains("HTTP/1.1 200"), "{head}: {answers}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listen` | where a connector listens: an address that is held first and opened when ready |
 //! | `connector` | accepting connections, serving them, and letting them end |
+//! | `idle` | whether a request runs on a connection |
 //! | `stream` | a connection whose client must take its answer in time |
 //! | `body` | a request body that must come in time |
 //! | `gate` | heads and paths that are refused before anything looks at them |
@@ -13,6 +14,7 @@ pub(crate) mod answer;
 mod body;
 mod connector;
 mod gate;
+mod idle;
 mod listen;
 mod stream;
 

@@ -145,7 +145,7 @@ fn notes(degraded: Degraded, is_unconfirmed: bool) -> Vec<&'static str> {
     let notes = [
         (
             durability || is_unconfirmed,
-            "Not every member has confirmed the last change yet; it is repaired when they answer.",
+            "Fewer members than promised hold the last change yet; it is repaired when they answer.",
         ),
         (pending, "The end of a session is not known to every member yet."),
         (

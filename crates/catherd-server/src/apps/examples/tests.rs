@@ -29,7 +29,7 @@ impl Answer {
 
 impl Client {
     fn new() -> Self {
-        Self::with(Manager::delta())
+        Self::with(Manager::standard())
     }
 
     fn with(manager: Manager) -> Self {
@@ -187,7 +187,7 @@ async fn a_body_that_is_not_json_changes_nothing() {
 
 #[tokio::test]
 async fn a_value_beyond_the_limit_is_413_and_leaves_no_trace() {
-    let mut client = Client::with(Manager::delta().max_session_bytes(100));
+    let mut client = Client::with(Manager::standard().max_session_bytes(100));
     let large = json!("x".repeat(200)).to_string();
     let answer = client.put("/examples/session/attributes/a", &large).await;
     assert_eq!((answer.status, client.cookie.as_ref()), (413, None));
@@ -201,7 +201,7 @@ async fn a_value_beyond_the_limit_is_413_and_leaves_no_trace() {
 
 #[tokio::test]
 async fn a_context_that_is_full_answers_503() {
-    let mut client = Client::with(Manager::delta().max_active_sessions(1));
+    let mut client = Client::with(Manager::standard().max_active_sessions(1));
     client.get(SESSION).await;
     client.cookie = None;
     let answer = client.get(SESSION).await;

@@ -29,8 +29,15 @@ use crate::node::Signals;
 pub(super) const NODES_MAX: u16 = 20;
 
 /// Runs `nodes` nodes with HTTP ports from `port` up, until a signal.
-pub(super) async fn demo(nodes: u16, port: u16) -> ExitCode {
-    match run(nodes, port).await {
+pub(super) fn demo(nodes: u16, port: u16) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("the demo cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(nodes, port)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problems) => {
             problems.iter().for_each(complain);

@@ -94,7 +94,7 @@ impl Base {
         format!(
             r#"<Server port="-1">
   <Service name="Catalina">
-    <Connector address="127.0.0.1" port="{port}"/>
+    <Connector address="127.0.0.1" port="{port}" maxKeepAliveRequests="-1"/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{name}">
       <Cluster className="org.apache.catalina.cluster.tcp.SimpleTcpCluster"
                clusterId="{cluster}">
@@ -103,10 +103,10 @@ impl Base {
                     mcastBindAddress="127.0.0.1"
                     mcastFrequency="500" mcastDropTime="3000"/>
         <Receiver className="org.apache.catalina.cluster.tcp.ReplicationListener"
-                  tcpListenAddress="127.0.0.1" tcpListenPort="4001"/>
+                  tcpListenAddress="127.0.0.1"/>
         <Sender className="org.apache.catalina.cluster.tcp.ReplicationTransmitter"
                 replicationMode="synchronous"/>
-        <Valve className="org.apache.catalina.cluster.tcp.ReplicationValve" filter=""/>
+        <Valve className="org.apache.catalina.cluster.tcp.ReplicationValve"/>
       </Cluster>
       <Host name="localhost" appBase="webapps">
         <Context path="/examples" distributable="true"/>

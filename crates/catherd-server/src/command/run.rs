@@ -1,0 +1,39 @@
+//! `catherd run`: one node.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::Run;
+use super::console::complain;
+use crate::node::{self, Ended};
+use crate::{config, log};
+
+/// Runs a node until it is told to end.
+pub(super) fn run(run: &Run) -> ExitCode {
+    let filter = run.log.clone().or_else(|| std::env::var("CATHERD_LOG").ok());
+    if let Err(problem) = log::install(filter.as_deref().unwrap_or("info"), run.log_format) {
+        complain(problem);
+        return ExitCode::FAILURE;
+    }
+    let (config, diagnostics) = config::load(&run.base);
+    diagnostics.iter().for_each(complain);
+    let Some(config) = config else { return ExitCode::FAILURE };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("the node cannot start its threads: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(node::run(&config, run.end_with_stdin));
+    // What still runs was given its time, or has been told twice.
+    runtime.shutdown_timeout(Duration::ZERO);
+    match ended {
+        Ok(Ended::Cleanly) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => ExitCode::from(130),
+        Err(problems) => {
+            problems.iter().for_each(complain);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The node as a member of its cluster, or alone.
+
+use std::error::Error;
+use std::net::IpAddr;
+
+use catherd::{Cluster, ClusterBuilder, Mode};
+
+use super::ports::addresses;
+use crate::config::{ClusterConfig, ServerConfig};
+
+/// Starts the node; it joins its cluster as soon as it is heard.
+///
+/// # Errors
+///
+/// What keeps it from starting, with the remedy.
+pub(super) async fn start(config: &ServerConfig) -> Result<Cluster, String> {
+    let node = Cluster::builder().node_name(config.jvm_route.as_deref().unwrap_or_default());
+    let started = match &config.cluster {
+        Some(cluster) => member(node, cluster).start().await,
+        None => node.start_local(),
+    };
+    started.map_err(|error| match error.source() {
+        Some(source) => format!("error: Cluster: {error}: {source}"),
+        None => format!("error: Cluster: {error}"),
+    })
+}
+
+fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
+    let ClusterConfig { membership, receiver, sender, .. } = cluster;
+    let interface = Some(membership.bind_address).filter(|address| !address.is_unspecified());
+    let mut node = node
+        .cluster_id(&cluster.id)
+        .allow_plaintext(cluster.allow_plaintext)
+        .missing_for(cluster.missing_for)
+        .multicast(IpAddr::V4(*membership.group.ip()), membership.group.port())
+        .multicast_interface(interface.map(IpAddr::V4))
+        .multicast_ttl(membership.ttl.into())
+        .frequency(membership.frequency)
+        .drop_time(membership.drop_time)
+        .domain(&membership.domain)
+        .listen(addresses(receiver))
+        // The configuration lets no other mode pass in this release.
+        .replication_mode(Mode::Synchronous)
+        .wait_for_ack(sender.wait_for_ack)
+        .ack_timeout(sender.ack_timeout)
+        .max_queue_bytes(whole(sender.max_queue_bytes));
+    if let Some(frames) = sender.max_queue_length {
+        node = node.max_queue_length(whole(frames));
+    }
+    match &cluster.key {
+        Some(key) => node.key(key.as_bytes()),
+        None => node,
+    }
+}
+
+/// A count that memory bounds anyway.
+pub(super) fn whole(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
