@@ -70,6 +70,7 @@ impl Farm {
         let xml = ServerXml {
             route: route.to_owned(),
             http_port: http.port(),
+            connector_attributes: String::new(),
             cluster: Some(ClusterXml {
                 id: self.cluster_id(),
                 group_port: self.group.port(),
@@ -288,6 +289,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn without_context(mut self, path: &str) -> Self {
         self.xml.contexts.retain(|context| context.path != path);
+        self
+    }
+
+    /// Further attributes of `Connector`, as they stand in the file.
+    #[must_use]
+    pub fn connector_attributes(mut self, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.xml.connector_attributes);
         self
     }
 

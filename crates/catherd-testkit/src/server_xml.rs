@@ -8,6 +8,7 @@ use std::time::Duration;
 pub(crate) struct ServerXml {
     pub(crate) route: String,
     pub(crate) http_port: u16,
+    pub(crate) connector_attributes: String,
     pub(crate) cluster: Option<ClusterXml>,
     pub(crate) contexts: Vec<ContextXml>,
     pub(crate) host_elements: String,
@@ -55,7 +56,8 @@ impl ServerXml {
             out,
             r#"<Server port="-1" shutdown="SHUTDOWN">
   <Service name="Catalina">
-    <Connector port="{http_port}" address="127.0.0.1" protocol="HTTP/1.1"/>
+    <Connector port="{http_port}" address="127.0.0.1" protocol="HTTP/1.1"
+               {connector_attributes}/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
       <Host name="localhost" appBase="webapps">"#
         )?;

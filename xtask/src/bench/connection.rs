@@ -85,6 +85,7 @@ impl Connection {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn said(error: std::io::Error) -> String {
     format!("the connection to the node failed: {error}")
 }

@@ -47,10 +47,15 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         return Err("there is at least one connection and one round".to_owned());
     }
     let binary = build()?;
-    let (farm, lonely) = (Farm::new(&binary), Farm::new(&binary));
-    let alone = [lonely.node("alone").without_cluster().start()];
-    let (a, b) = farm.pair();
-    let two = [a, b];
+    let farm = Farm::new(&binary);
+    let node = |name| {
+        farm.node(name)
+            .connector_attributes("maxKeepAliveRequests=\"-1\"")
+    };
+    let alone = [node("alone").without_cluster().start()];
+    let two = [node("A").start(), node("B").start()];
+    two[0].wait_for_members(&["B"]);
+    two[1].wait_for_members(&["A"]);
     let setups = [("one node", &alone[..]), ("two nodes", &two[..])];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
