@@ -378,3 +378,15 @@ fn check_names_file_line_and_column_of_everything_that_is_wrong() {
         }
     }
 }
+
+#[test]
+fn the_configuration_in_the_readme_is_a_good_one() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme
+        .split_once("```xml\n")
+        .expect("the README has a server.xml");
+    let (xml, _) = rest.split_once("```").expect("it ends");
+    let checked = farm().node("node01").server_xml(xml).check();
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert_eq!(checked.stderr, "", "and nothing in it is without effect");
+}
