@@ -50,7 +50,10 @@ impl ServerXml {
 
     fn put(&self, out: &mut String) -> std::fmt::Result {
         let Self {
-            route, http_port, ..
+            route,
+            http_port,
+            connector_attributes,
+            ..
         } = self;
         writeln!(
             out,
