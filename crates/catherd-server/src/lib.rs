@@ -22,6 +22,7 @@
 
 mod apps;
 mod command;
+mod config;
 mod engine;
 mod http;
 mod log;

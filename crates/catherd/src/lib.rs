@@ -33,7 +33,7 @@
 //! | `layer` | the tower layer |
 //! | [`channel`] | how nodes reach each other; a trait, and TCP with multicast |
 //! | [`store`] | where sessions are kept beyond the memory of the cluster; a trait |
-//! | [`env`] | the door to the world: sockets, clocks, randomness |
+//! | [`mod@env`] | the door to the world: sockets, clocks, randomness |
 //! | [`testing`] | a network in memory and the clock behind it: whole clusters in one process |
 #![forbid(unsafe_code)]
 
@@ -47,6 +47,8 @@ pub mod store;
 mod surroundings;
 pub mod testing;
 
+/// Keys, fragments and messages, for those who implement a channel or a store.
+pub use catherd_core as core;
 pub use cluster::{
     Cluster, ClusterBuilder, ContextStatus, CountersStatus, Event, Events, LinkStatus,
     MemberStatus, Mode, SessionEnd, StartError, Status,

@@ -1,12 +1,14 @@
 //! `catherd run`: one node.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use super::Run;
 use super::console::complain;
+use crate::config::{self, Diagnostic, Severity};
+use crate::log;
 use crate::node::{self, Ended};
-use crate::{config, log};
 
 /// Runs a node until it is told to end.
 pub(super) fn run(run: &Run) -> ExitCode {
@@ -32,8 +34,16 @@ pub(super) fn run(run: &Run) -> ExitCode {
         Ok(Ended::Cleanly) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => ExitCode::from(130),
         Err(problems) => {
-            problems.iter().for_each(complain);
+            let file = run.base.join("conf").join("server.xml");
+            problems.into_iter().map(|problem| about(&file, problem)).for_each(complain);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was found to be wrong only when it was tried, in the form of what was found before. It
+/// concerns the file as a whole: the default of a word has no place in it.
+fn about(file: &Path, message: String) -> Diagnostic {
+    let file = file.to_owned();
+    Diagnostic { file, line: 1, column: 1, severity: Severity::Error, message }
 }

@@ -32,7 +32,7 @@ fn build_host(config: &HostConfig, prefix: &str, cluster: &Cluster) -> Result<Ho
     let mut host = config.aliases.iter().fold(host, |host, alias| host.alias(alias));
     for context in &config.contexts {
         let application = build_context(prefix, context, cluster)
-            .map_err(|error| format!("error: Context {}: {error}", context.path))?;
+            .map_err(|error| format!("Context {}: {error}", context.path))?;
         host = host.with(&context.path, application);
     }
     Ok(host)

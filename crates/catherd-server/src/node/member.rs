@@ -20,8 +20,8 @@ pub(super) async fn start(config: &ServerConfig) -> Result<Cluster, String> {
         None => node.start_local(),
     };
     started.map_err(|error| match error.source() {
-        Some(source) => format!("error: Cluster: {error}: {source}"),
-        None => format!("error: Cluster: {error}"),
+        Some(source) => format!("Cluster: {error}: {source}"),
+        None => format!("Cluster: {error}"),
     })
 }
 

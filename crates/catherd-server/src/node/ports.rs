@@ -36,7 +36,7 @@ impl Ports {
         for connector in &config.connectors {
             match Held::hold(connector.address) {
                 Ok(held) => http.push((held, limits(connector))),
-                Err(error) => problems.push(problem("Connector", &error)),
+                Err(error) => problems.push(problem("port of a Connector", &error)),
             }
         }
         let shutdown = config.shutdown.as_ref().and_then(|shutdown| {
@@ -44,7 +44,7 @@ impl Ports {
             match Held::hold(address) {
                 Ok(held) => Some((held, shutdown.command.clone())),
                 Err(error) => {
-                    problems.push(problem("Server", &error));
+                    problems.push(problem("port of the Server", &error));
                     None
                 }
             }
@@ -63,7 +63,7 @@ impl Ports {
     ///
     /// Another process has opened one that both held.
     pub(super) fn open(self) -> Result<Opened, Vec<String>> {
-        let one = |error| vec![problem("Connector", &error)];
+        let one = |error| vec![problem("port of a Connector", &error)];
         let mut http = Vec::new();
         for (held, limits) in self.http {
             http.push((held.open(BACKLOG).map_err(one)?, limits));
@@ -79,10 +79,10 @@ impl Ports {
 /// How many connections the operating system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
-fn problem(element: &str, error: &HoldError) -> String {
+fn problem(what: &str, error: &HoldError) -> String {
     match error.source() {
-        Some(source) => format!("error: {element}: {error}: {source}"),
-        None => format!("error: {element}: {error}"),
+        Some(source) => format!("{what}: {error}: {source}"),
+        None => format!("{what}: {error}"),
     }
 }
 
@@ -97,10 +97,10 @@ fn check(receiver: &ReceiverConfig) -> Result<(), String> {
     }
     let Some(error) = last else { return Ok(()) };
     if receiver.ports.start() == receiver.ports.end() {
-        return Err(problem("Receiver", &error));
+        return Err(problem("tcpListenPort of the Receiver", &error));
     }
     let (first, end) = (receiver.ports.start(), receiver.ports.end());
-    Err(format!("{}; so were all from {first} to {end}", problem("Receiver", &error)))
+    Err(format!("{}; so were all from {first} to {end}", problem("tcpListenPort of the Receiver", &error)))
 }
 
 /// Where the node may listen for members, in this order.

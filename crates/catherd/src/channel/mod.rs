@@ -42,7 +42,8 @@ use crate::cluster::{Event, LinkStatus};
 /// Carries fragments to members, and says who they are.
 ///
 /// The product's own is TCP with multicast membership; others may speak the protocol of another
-/// system. Nothing here waits: what waits is polled, or is a future.
+/// system (see [`ClusterBuilder::start_over`](crate::ClusterBuilder::start_over)). Nothing here
+/// waits: what waits is polled, or is a future.
 pub trait Channel: Debug + Send + Sync + 'static {
     /// The members at present.
     fn view(&self) -> Arc<View>;
@@ -92,7 +93,7 @@ pub trait Channel: Debug + Send + Sync + 'static {
 }
 
 /// What a channel hands to the sessions. Called from the tasks of the channel; never waits.
-pub(crate) trait Delivery: Debug + Send + Sync + 'static {
+pub trait Delivery: Debug + Send + Sync + 'static {
     /// Merges the fragments of one frame, in one step.
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)>;
 

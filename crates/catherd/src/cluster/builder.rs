@@ -9,10 +9,11 @@ use std::time::Duration;
 use catherd_core::link::{Confirm, Joining, OutboxConfig};
 use catherd_core::membership::MembershipConfig;
 use catherd_core::message::ClusterKey;
+use catherd_core::version::Incarnation;
 
 use super::handle::Cluster;
 use super::node::Node;
-use crate::channel::{Alone, Channel, TcpChannel, TcpConfig, View, ViewMember};
+use crate::channel::{Alone, Channel, Delivery, TcpChannel, TcpConfig, View, ViewMember};
 use crate::env::{Env, Group, System};
 
 /// When a request returns (HOW-TO, "Cluster Configuration": `replicationMode`).
@@ -234,16 +235,10 @@ impl ClusterBuilder {
     /// As [`start`](Self::start).
     pub async fn start_in<E: Env>(self, env: E) -> Result<Cluster, StartError> {
         self.check()?;
-        let node = Arc::new(Node::new(
-            self.name.clone(),
-            &self.cluster_id,
-            self.mode,
-            Arc::new(env.clone()),
-        ));
+        let node = self.to_node(&env);
         let config = self.to_config(&node);
-        let listen = self.listen.clone();
-        let group = self.group;
-        let delivery = Arc::clone(&node) as Arc<dyn crate::channel::Delivery>;
+        let (listen, group) = (self.listen, self.group);
+        let delivery = Arc::clone(&node) as Arc<dyn Delivery>;
         let channel = TcpChannel::start(env, config, delivery)
             .await
             .map_err(|source| StartError::Network {
@@ -251,8 +246,24 @@ impl ClusterBuilder {
                 group,
                 source,
             })?;
-        node.set_channel(Arc::new(channel));
-        Ok(Cluster::new(node))
+        Ok(Cluster::new(node, Arc::new(channel)))
+    }
+
+    /// The same over a channel of the caller's making, which may speak the protocol of another
+    /// system. It is given the incarnation of the node, and what to hand over what arrives.
+    ///
+    /// # Errors
+    ///
+    /// A setting is wrong.
+    pub fn start_over<E: Env>(
+        self,
+        env: &E,
+        channel: impl FnOnce(Incarnation, Arc<dyn Delivery>) -> Arc<dyn Channel>,
+    ) -> Result<Cluster, StartError> {
+        check_name("node_name", &self.name)?;
+        let node = self.to_node(env);
+        let channel = channel(node.incarnation, Arc::clone(&node) as Arc<dyn Delivery>);
+        Ok(Cluster::new(node, channel))
     }
 
     /// Starts a node without a cluster: its sessions are its own, and nothing is sent.
@@ -260,17 +271,15 @@ impl ClusterBuilder {
     /// # Errors
     ///
     /// The name is none. An empty one is allowed here: cookies have no route then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub fn start_local(self) -> Result<Cluster, StartError> {
-        let system = System::new(tokio::runtime::Handle::current());
         if !self.name.is_empty() {
             check_name("node_name", &self.name)?;
         }
-        let node = Arc::new(Node::new(
-            self.name.clone(),
-            &self.cluster_id,
-            self.mode,
-            Arc::new(system),
-        ));
+        let node = self.to_node(&System::new(tokio::runtime::Handle::current()));
         let myself = ViewMember {
             incarnation: node.incarnation,
             name: self.name,
@@ -281,8 +290,17 @@ impl ClusterBuilder {
             ..View::default()
         });
         channel.become_ready();
-        node.set_channel(Arc::new(channel));
-        Ok(Cluster::new(node))
+        Ok(Cluster::new(node, Arc::new(channel)))
+    }
+
+    fn to_node<E: Env>(&self, env: &E) -> Arc<Node> {
+        let surroundings = Arc::new(env.clone());
+        Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            self.mode,
+            surroundings,
+        ))
     }
 
     fn check(&self) -> Result<(), StartError> {

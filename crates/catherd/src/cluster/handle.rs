@@ -7,7 +7,7 @@ use super::builder::ClusterBuilder;
 use super::events::Events;
 use super::node::Node;
 use super::status::{ContextStatus, MemberStatus, Status};
-use crate::channel::View;
+use crate::channel::{Channel, View};
 use crate::context::{ContextBuilder, ContextInner};
 
 /// A node of a cluster. Cheap to clone; all clones are the same node.
@@ -24,7 +24,8 @@ impl Cluster {
         ClusterBuilder::new()
     }
 
-    pub(super) fn new(node: Arc<Node>) -> Self {
+    pub(super) fn new(node: Arc<Node>, channel: Arc<dyn Channel>) -> Self {
+        node.set_channel(channel);
         let surroundings = Arc::clone(&node.surroundings);
         surroundings.spawn(Box::pin(Arc::clone(&node).keep_house()));
         Self { node }
