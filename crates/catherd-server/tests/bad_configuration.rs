@@ -39,7 +39,7 @@ fn a_file_that_is_no_xml_is_refused_with_its_place() {
     assert_refused(&node, &["server.xml:"]);
     let node = farm
         .node("A")
-        .server_xml("<Server>\n  <Service</Service>\n</Server>");
+        .server_xml("<Server>\n  <Service name=Catalina/>\n</Server>");
     assert_refused(&node, &["server.xml:2:"]);
     let node = farm.node("A").server_xml("");
     assert_refused(&node, &["server.xml:1:1"]);
@@ -185,7 +185,7 @@ fn a_node_does_not_talk_beyond_loopback_in_the_clear_unless_told_to() {
 <Engine name="Catalina" defaultHost="localhost" jvmRoute="A"><Host name="localhost">
 <Cluster className="org.apache.catalina.cluster.tcp.SimpleTcpCluster">
   <Receiver className="org.apache.catalina.cluster.tcp.ReplicationListener"
-            tcpListenAddress="0.0.0.0" tcpListenPort="4001"/>
+            tcpListenAddress="203.0.113.7" tcpListenPort="4001"/>
   <Sender className="org.apache.catalina.cluster.tcp.ReplicationTransmitter"
           replicationMode="synchronous"/>
 </Cluster>

@@ -249,7 +249,7 @@ fn bench_counts_and_carries_a_payload() {
             .expect("it has a type")
             .to_owned();
         assert!(kind.starts_with("text/plain"), "{kind}");
-        answer.text().to_owned()
+        answer.line().to_owned()
     };
     assert_eq!(text("/bench/plain", &mut client), "hello");
     assert_eq!(text("/bench/read", &mut client), "none");

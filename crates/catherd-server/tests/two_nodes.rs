@@ -214,8 +214,8 @@ fn a_context_that_is_not_distributable_stays_on_its_node() {
         assert_eq!(node.context("/examples")["replicated"], json!(true));
     }
     assert_eq!(b.counter("unknown_context"), 0, "nothing of it was sent");
-    assert_eq!(local.clone().get(&b, "/bench/read").text(), "none");
-    assert_eq!(local.get(&a, "/bench/read").text(), "counter=1 size=10");
+    assert_eq!(local.clone().get(&b, "/bench/read").line(), "none");
+    assert_eq!(local.get(&a, "/bench/read").line(), "counter=1 size=10");
 }
 
 #[test]

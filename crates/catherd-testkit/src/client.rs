@@ -276,6 +276,11 @@ impl Answer {
         &self.text
     }
 
+    /// Its body, as one line of text.
+    pub fn line(&self) -> &str {
+        self.text.trim_end()
+    }
+
     /// Its body, as JSON.
     ///
     /// # Panics

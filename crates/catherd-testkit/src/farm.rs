@@ -424,6 +424,7 @@ impl NodeBuilder {
 
     fn write(&self) {
         let conf = self.base.join("conf");
+        fs::create_dir_all(self.base.join("webapps")).expect("directories can be made in the farm");
         fs::create_dir_all(&conf).expect("directories can be made in the farm");
         let text = self.raw.clone().unwrap_or_else(|| self.xml.write());
         fs::write(conf.join("server.xml"), text).expect("files can be written in the farm");

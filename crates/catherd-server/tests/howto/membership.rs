@@ -79,7 +79,7 @@ fn h47_a_group_that_cannot_be_joined_is_said() {
     let text = format!(
         r#"<Server port="-1"><Service name="Catalina">
 <Engine name="Catalina" defaultHost="localhost" jvmRoute="A"><Host name="localhost">
-<Cluster className="org.apache.catalina.cluster.tcp.SimpleTcpCluster">
+<Cluster className="org.apache.catalina.cluster.tcp.SimpleTcpCluster" allowPlaintext="true">
   <Membership className="org.apache.catalina.cluster.mcast.McastService" mcastAddr="228.0.0.4"
               mcastPort="{group}" mcastBindAddress="203.0.113.7"/>
   <Receiver className="org.apache.catalina.cluster.tcp.ReplicationListener"

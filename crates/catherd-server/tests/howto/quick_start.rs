@@ -220,7 +220,7 @@ fn h11_the_cookie_is_for_its_context_and_another_path_has_another_session() {
     );
     // A browser does not send that cookie to another path. Even if it did:
     let elsewhere = client.get(&node, "/bench/read");
-    assert_eq!(elsewhere.text(), "none");
+    assert_eq!(elsewhere.line(), "none");
     let mut nobody = Client::new();
     assert_eq!(nobody.session(&node).json()["isNew"], json!(true));
     assert_ne!(nobody.key(), answer.json()["id"].as_str().expect("text"));
