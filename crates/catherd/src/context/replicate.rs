@@ -65,8 +65,8 @@ impl ContextInner {
     /// Commits what is dirty in the session, and queues it for every holder.
     ///
     /// A session that has ended meanwhile, or whose key has another session, is not written: what
-    /// was set is discarded and counted.
-    pub(crate) fn commit(&self, current: &Current) {
+    /// was set is discarded and counted. `true` if anything was sent.
+    pub(crate) fn commit(&self, current: &Current) -> bool {
         let now = self.node.surroundings.now();
         let extent = if self.manager.use_dirty_flag {
             Extent::Changes
@@ -91,9 +91,11 @@ impl ContextInner {
             slot.receipt = self.queue(now, &[fragment], since, FrameClass::Fragment);
             true
         });
-        if sent == Some(true) {
+        let sent = sent == Some(true);
+        if sent {
             self.node.flush_links();
         }
+        sent
     }
 
     /// Ends the session here and queues its tombstone for every member; the receipt waits for

@@ -90,15 +90,28 @@ impl ContextInner {
     /// A request is over.
     pub(crate) fn leave(&self, current: &Current) {
         let now = self.node.surroundings.now();
-        let shared = current.cell.slot(|slot| {
+        current.cell.slot(|slot| {
             slot.requests = slot.requests.saturating_sub(1);
-            let state = slot.entry.as_mut().and_then(Entry::live_mut)?;
-            state.touch(now);
-            Some(state.is_committed())
+            if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
+                state.touch(now);
+            }
         });
-        if shared == Some(true) && self.manager.is_replicated() {
+    }
+
+    /// The session was accessed, and no fragment of this request said so: the holders hear of it
+    /// with the next batch.
+    pub(crate) fn tell_of_access(&self, current: &Current) {
+        if self.manager.is_replicated() && self.is_shared(current.cell.key) {
             self.node.touch(self.id, current.cell.key);
         }
+    }
+
+    /// Whether anybody else can know of the session.
+    fn is_shared(&self, key: Key) -> bool {
+        let shared = |entry: &Entry| entry.live().is_some_and(|state| state.is_committed());
+        self.table
+            .look(key, |slot| slot.entry.as_ref().is_some_and(shared))
+            .unwrap_or(false)
     }
 
     /// Answers a member that asks for sessions.

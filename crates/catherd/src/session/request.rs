@@ -34,6 +34,8 @@ struct Bound {
     /// Where to move the session when the request is complete.
     cycle_to: Option<(Key, Birth)>,
     degraded: Degraded,
+    /// A fragment went out, and with it the age of the last access.
+    sent: bool,
     /// The head has left: a new session could not reach its client.
     closed: bool,
 }
@@ -75,7 +77,7 @@ impl Request {
     /// streamed body changes.
     pub(crate) fn finish(&self) -> Finished {
         let mut bound = self.bound.lock();
-        self.dirty.store(false, Ordering::Relaxed);
+        let changed = self.dirty.swap(false, Ordering::Relaxed);
         let mut ends = Vec::new();
         for ended in bound.invalidated.drain(..) {
             ends.extend(self.context.end(&ended, SessionEnd::Invalidated));
@@ -91,7 +93,11 @@ impl Request {
                         ends.extend(receipt);
                     }
                 }
-                None => self.context.commit(&current),
+                // Who has only read has nothing to send; a neighbour sends its own.
+                None if changed || !self.context.manager.use_dirty_flag => {
+                    bound.sent |= self.context.commit(&current);
+                }
+                None => {}
             }
         }
         // A session that ended elsewhere meanwhile is no session any more.
@@ -224,7 +230,11 @@ impl Drop for Request {
         if self.is_dirty() {
             self.finish();
         }
-        if let Some(current) = &self.bound.get_mut().current {
+        let bound = self.bound.get_mut();
+        if let Some(current) = &bound.current {
+            if !bound.sent {
+                self.context.tell_of_access(current);
+            }
             self.context.leave(current);
         }
     }
