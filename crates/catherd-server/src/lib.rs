@@ -10,7 +10,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `command` | `run`, `demo`, `check`, `status` |
-//! | `config` | `server.xml`, read and checked |
+//! | [`config`] | `server.xml`, read and checked |
 //! | `node` | a node from its start to its end |
 //! | `http` | connectors, and what they let in |
 //! | `engine` | hosts, contexts, and what every node answers itself |
@@ -22,7 +22,7 @@
 
 mod apps;
 mod command;
-mod config;
+pub mod config;
 mod engine;
 mod http;
 mod log;

@@ -26,7 +26,9 @@ pub(crate) fn install(filter: &str, format: LogFormat) -> Result<(), String> {
     let parsed = EnvFilter::try_new(filter).map_err(|error| {
         format!("`{filter}` is no log filter: {error}; try `info` or `warn,catherd=debug`")
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr);
     // Another subscriber is there already where the command runs inside a test; it may stay.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
@@ -38,7 +40,12 @@ pub(crate) fn install(filter: &str, format: LogFormat) -> Result<(), String> {
 
 /// A panic is a line like any other, so that a log in JSON stays one.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let what = panic.payload_as_str().unwrap_or("something that is no text");
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let what = panic
+        .payload_as_str()
+        .unwrap_or("something that is no text");
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     tracing::error!(what, place, "panic");
 }

@@ -46,9 +46,17 @@ impl<B> Service<Request<B>> for Bench {
 
 fn answer<B>(request: &Request<B>) -> (StatusCode, Bytes) {
     if request.method() != Method::GET {
-        return (StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed\n".into());
+        return (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "405 Method Not Allowed\n".into(),
+        );
     }
-    let session = || request.extensions().get().expect("the layer of the context gives one");
+    let session = || {
+        request
+            .extensions()
+            .get()
+            .expect("the layer of the context gives one")
+    };
     let answered = match request.uri().path() {
         "/bench/session" => match size(request.uri().query()) {
             Some(size) => write(session(), size),
@@ -69,7 +77,10 @@ fn answer<B>(request: &Request<B>) -> (StatusCode, Bytes) {
         Err(error @ AttributeError::TableFull) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n").into())
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n").into()),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{error}\n").into(),
+        ),
     }
 }
 
@@ -100,7 +111,9 @@ fn write(session: &Session, size: usize) -> Result<Bytes, AttributeError> {
 }
 
 fn read(session: &Session) -> Result<Bytes, AttributeError> {
-    let Some(counter) = session.get(COUNTER)? else { return Ok("none\n".into()) };
+    let Some(counter) = session.get(COUNTER)? else {
+        return Ok("none\n".into());
+    };
     let size = session.get(PAYLOAD_SIZE)?.map_or(0, |Size(size)| size);
     Ok(format!("counter={counter} size={size}\n").into())
 }
@@ -136,7 +149,10 @@ mod tests {
     use crate::http::Body;
 
     fn bench(bytes_max: usize) -> Box<dyn Application> {
-        let cluster = Cluster::builder().node_name("node01").start_local().unwrap();
+        let cluster = Cluster::builder()
+            .node_name("node01")
+            .start_local()
+            .unwrap();
         let manager = Manager::delta().max_session_bytes(bytes_max);
         let context = cluster.context("/bench").manager(manager).build().unwrap();
         mount(tower::Layer::layer(&context.layer(), Bench))
@@ -154,7 +170,13 @@ mod tests {
         let response = bench.answer(request.body(Body::empty()).unwrap()).await;
         let status = response.status().as_u16();
         let cookie = response.headers().get(header::SET_COOKIE).map(|cookie| {
-            cookie.to_str().unwrap().split(';').next().unwrap().to_owned()
+            cookie
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned()
         });
         let kind = response.headers()[header::CONTENT_TYPE].clone();
         assert_eq!(kind, "text/plain");
@@ -177,15 +199,22 @@ mod tests {
     #[tokio::test]
     async fn what_only_reads_makes_no_session() {
         let bench = bench(1 << 20);
-        assert_eq!(ask(&*bench, "/bench/read", None).await, (200, "none\n".to_owned(), None));
-        assert_eq!(ask(&*bench, "/bench/plain", None).await, (200, "hello\n".to_owned(), None));
+        assert_eq!(
+            ask(&*bench, "/bench/read", None).await,
+            (200, "none\n".to_owned(), None)
+        );
+        assert_eq!(
+            ask(&*bench, "/bench/plain", None).await,
+            (200, "hello\n".to_owned(), None)
+        );
     }
 
     #[tokio::test]
     async fn a_size_that_is_none_is_refused() {
         let bench = bench(1 << 20);
         for size in ["x", "-1", "", "1e3", "99999999999999999999", "1073741824"] {
-            let (status, _, cookie) = ask(&*bench, &format!("/bench/session?size={size}"), None).await;
+            let (status, _, cookie) =
+                ask(&*bench, &format!("/bench/session?size={size}"), None).await;
             assert_eq!((status, cookie), (400, None), "{size}");
         }
     }
@@ -203,6 +232,9 @@ mod tests {
         let bench = bench(1 << 20);
         assert_eq!(ask(&*bench, "/bench", None).await.0, 404);
         let post = Request::post("/bench/plain").body(Body::empty()).unwrap();
-        assert_eq!(bench.answer(post).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            bench.answer(post).await.status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
     }
 }

@@ -9,9 +9,9 @@ use crate::config;
 /// Reads the configuration below `base` and says what there is to say about it; success if a node
 /// could start with it.
 pub(super) fn check(base: &Path) -> ExitCode {
-    let (config, diagnostics) = config::load(base);
-    diagnostics.iter().for_each(complain);
-    match config {
+    let report = config::load(base);
+    report.diagnostics.iter().for_each(complain);
+    match report.config {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,
     }

@@ -7,7 +7,10 @@ use std::time::Duration;
 ///
 /// Follows no redirect and asks no proxy: what is meant is the node at this address.
 pub(super) fn fetch(url: &str, patience: Duration) -> Result<(u16, String), FetchError> {
-    let failed = |source| FetchError { url: url.to_owned(), source: Box::new(source) };
+    let failed = |source| FetchError {
+        url: url.to_owned(),
+        source: Box::new(source),
+    };
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(patience))
         .http_status_as_error(false)
@@ -17,7 +20,11 @@ pub(super) fn fetch(url: &str, patience: Duration) -> Result<(u16, String), Fetc
         .into();
     let mut response = agent.get(url).call().map_err(failed)?;
     let status = response.status().as_u16();
-    let text = response.body_mut().with_config().limit(TEXT_MAX).read_to_string();
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(TEXT_MAX)
+        .read_to_string();
     Ok((status, text.map_err(failed)?))
 }
 

@@ -26,7 +26,10 @@ pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| lines().map(|line| line[column].chars().count()).max();
     let widths: Vec<usize> = (0..heads.len()).filter_map(width).collect();
     let text = |line: &Vec<String>| {
-        let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     lines().map(text).collect::<Vec<_>>().join("\n")
@@ -38,7 +41,13 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned() {
-        let rows = [vec!["node02".to_owned(), "ready".to_owned()], vec!["n".into(), "x".into()]];
-        assert_eq!(table(&["name", "state"], &rows), "name    state\nnode02  ready\nn       x");
+        let rows = [
+            vec!["node02".to_owned(), "ready".to_owned()],
+            vec!["n".into(), "x".into()],
+        ];
+        assert_eq!(
+            table(&["name", "state"], &rows),
+            "name    state\nnode02  ready\nn       x"
+        );
     }
 }

@@ -95,7 +95,10 @@ struct Demo {
 
 impl Default for Demo {
     fn default() -> Self {
-        Self { nodes: 3, port: 8080 }
+        Self {
+            nodes: 3,
+            port: 8080,
+        }
     }
 }
 
@@ -124,12 +127,20 @@ mod tests {
         let Demo { nodes, port } = Demo::default();
         assert_eq!((nodes, port), (3, 8080));
         let same = parsed("catherd demo").unwrap();
-        assert!(matches!(same, Some(Command::Demo(Demo { nodes: 3, port: 8080 }))));
+        assert!(matches!(
+            same,
+            Some(Command::Demo(Demo {
+                nodes: 3,
+                port: 8080
+            }))
+        ));
     }
 
     #[test]
     fn a_base_is_the_current_directory_unless_it_is_given() {
-        let Some(Command::Run(run)) = parsed("catherd run").unwrap() else { panic!("not run") };
+        let Some(Command::Run(run)) = parsed("catherd run").unwrap() else {
+            panic!("not run")
+        };
         assert_eq!(run.base, PathBuf::from("."));
         let checked = parsed("catherd check --base /srv/node").unwrap();
         assert!(matches!(checked, Some(Command::Check { base }) if base == *"/srv/node"));

@@ -12,15 +12,23 @@ use crate::node::{self, Ended};
 
 /// Runs a node until it is told to end.
 pub(super) fn run(run: &Run) -> ExitCode {
-    let filter = run.log.clone().or_else(|| std::env::var("CATHERD_LOG").ok());
+    let filter = run
+        .log
+        .clone()
+        .or_else(|| std::env::var("CATHERD_LOG").ok());
     if let Err(problem) = log::install(filter.as_deref().unwrap_or("info"), run.log_format) {
         complain(problem);
         return ExitCode::FAILURE;
     }
-    let (config, diagnostics) = config::load(&run.base);
-    diagnostics.iter().for_each(complain);
-    let Some(config) = config else { return ExitCode::FAILURE };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let report = config::load(&run.base);
+    report.diagnostics.iter().for_each(complain);
+    let Some(config) = report.config else {
+        return ExitCode::FAILURE;
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(format_args!("the node cannot start its threads: {error}"));
@@ -35,7 +43,10 @@ pub(super) fn run(run: &Run) -> ExitCode {
         Ok(Ended::AtOnce) => ExitCode::from(130),
         Err(problems) => {
             let file = run.base.join("conf").join("server.xml");
-            problems.into_iter().map(|problem| about(&file, problem)).for_each(complain);
+            problems
+                .into_iter()
+                .map(|problem| about(&file, problem))
+                .for_each(complain);
             ExitCode::FAILURE
         }
     }
@@ -45,5 +56,11 @@ pub(super) fn run(run: &Run) -> ExitCode {
 /// concerns the file as a whole: the default of a word has no place in it.
 fn about(file: &Path, message: String) -> Diagnostic {
     let file = file.to_owned();
-    Diagnostic { file, line: 1, column: 1, severity: Severity::Error, message }
+    Diagnostic {
+        file,
+        line: 1,
+        column: 1,
+        severity: Severity::Error,
+        message,
+    }
 }

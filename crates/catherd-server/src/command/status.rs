@@ -19,31 +19,54 @@ pub(super) fn status(url: &str, as_json: bool) -> ExitCode {
         }
     };
     if code != 200 {
-        complain(format_args!("{url} answers {code}: {}", printable(text.trim())));
+        complain(format_args!(
+            "{url} answers {code}: {}",
+            printable(text.trim())
+        ));
         return ExitCode::FAILURE;
     }
     let Ok(status) = serde_json::from_str::<Value>(&text) else {
-        complain(format_args!("{url} is no status of a node; does something else listen there?"));
+        complain(format_args!(
+            "{url} is no status of a node; does something else listen there?"
+        ));
         return ExitCode::FAILURE;
     };
-    say(if as_json { text.trim_end().to_owned() } else { for_people(&status) });
+    say(if as_json {
+        text.trim_end().to_owned()
+    } else {
+        for_people(&status)
+    });
     ExitCode::SUCCESS
 }
 
 fn for_people(status: &Value) -> String {
-    let mut parts = vec![format!("{} is {}", cell(&status["node"]), cell(&status["state"]))];
-    let members = rows(&status["members"], &[
-        &["name"],
-        &["state"],
-        &["address"],
-        &["link", "queued_bytes"],
-        &["link", "unacknowledged_frames"],
-        &["link", "oldest_ms"],
-    ]);
+    let mut parts = vec![format!(
+        "{} is {}",
+        cell(&status["node"]),
+        cell(&status["state"])
+    )];
+    let members = rows(
+        &status["members"],
+        &[
+            &["name"],
+            &["state"],
+            &["address"],
+            &["link", "queued_bytes"],
+            &["link", "unacknowledged_frames"],
+            &["link", "oldest_ms"],
+        ],
+    );
     if members.is_empty() {
         parts.push("no other members".to_owned());
     } else {
-        let heads = ["member", "state", "address", "queued bytes", "unacknowledged", "oldest ms"];
+        let heads = [
+            "member",
+            "state",
+            "address",
+            "queued bytes",
+            "unacknowledged",
+            "oldest ms",
+        ];
         parts.push(table(&heads, &members));
     }
     let missing = status["missing"].as_array().map_or(&[][..], Vec::as_slice);
@@ -51,13 +74,16 @@ fn for_people(status: &Value) -> String {
         let names: Vec<_> = missing.iter().map(cell).collect();
         parts.push(format!("gone without a goodbye: {}", names.join(", ")));
     }
-    let contexts = rows(&status["contexts"], &[
-        &["name"],
-        &["replicated"],
-        &["sessions"],
-        &["tombstones"],
-        &["digest"],
-    ]);
+    let contexts = rows(
+        &status["contexts"],
+        &[
+            &["name"],
+            &["replicated"],
+            &["sessions"],
+            &["tombstones"],
+            &["digest"],
+        ],
+    );
     if !contexts.is_empty() {
         let heads = ["context", "replicated", "sessions", "tombstones", "digest"];
         parts.push(table(&heads, &contexts));
@@ -68,9 +94,15 @@ fn for_people(status: &Value) -> String {
 fn rows(list: &Value, columns: &[&[&str]]) -> Vec<Vec<String>> {
     let list = list.as_array().map_or(&[][..], Vec::as_slice);
     let at = |row: &Value, path: &[&str]| {
-        cell(path.iter().try_fold(row, |value, name| value.get(name)).unwrap_or(&Value::Null))
+        cell(
+            path.iter()
+                .try_fold(row, |value, name| value.get(name))
+                .unwrap_or(&Value::Null),
+        )
     };
-    list.iter().map(|row| columns.iter().map(|path| at(row, path)).collect()).collect()
+    list.iter()
+        .map(|row| columns.iter().map(|path| at(row, path)).collect())
+        .collect()
 }
 
 fn cell(value: &Value) -> String {
@@ -86,7 +118,9 @@ fn cell(value: &Value) -> String {
 
 /// What another process says must not steer this terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    text.chars()
+        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(name: &str) -> Self {
-        Self { names: vec![name.into()], contexts: Vec::new() }
+        Self {
+            names: vec![name.into()],
+            contexts: Vec::new(),
+        }
     }
 
     /// Another name of the host.
@@ -25,7 +28,9 @@ impl Host {
     /// Puts an application at `path`: empty for the root, or beginning with a slash.
     #[must_use]
     pub(crate) fn with(mut self, path: &str, application: Box<dyn Application>) -> Self {
-        let at = self.contexts.partition_point(|(other, _)| other.len() >= path.len());
+        let at = self
+            .contexts
+            .partition_point(|(other, _)| other.len() >= path.len());
         self.contexts.insert(at, (path.into(), application));
         self
     }
@@ -58,7 +63,10 @@ impl Hosts {
     /// No host is called `default`: the configuration has been checked for that.
     pub(crate) fn new(hosts: Vec<Host>, default: &str) -> Self {
         let default = hosts.iter().position(|host| host.is_called(default));
-        Self { hosts, default: default.expect("the configuration names one of its hosts") }
+        Self {
+            hosts,
+            default: default.expect("the configuration names one of its hosts"),
+        }
     }
 
     /// The host of this name, or the one for all others.

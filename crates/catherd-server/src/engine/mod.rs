@@ -37,7 +37,12 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(cluster: Cluster, hosts: Hosts) -> Self {
-        Self { cluster, hosts, is_stopping: AtomicBool::new(false), panics: AtomicU64::new(0) }
+        Self {
+            cluster,
+            hosts,
+            is_stopping: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
+        }
     }
 
     /// From now on the node says that it is not ready, so that a load balancer leaves it alone.
@@ -58,12 +63,18 @@ impl Engine {
         let Some(application) = self.hosts.find(host).context(path) else {
             return answer::status(StatusCode::NOT_FOUND);
         };
-        match AssertUnwindSafe(application.answer(request)).catch_unwind().await {
+        match AssertUnwindSafe(application.answer(request))
+            .catch_unwind()
+            .await
+        {
             Ok(response) => response,
             Err(_) => {
                 // What was said is in the log already, from where it was said.
                 let panics = self.panics.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!(panics, "an application panicked; its request is answered with 500");
+                tracing::error!(
+                    panics,
+                    "an application panicked; its request is answered with 500"
+                );
                 answer::status(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
@@ -87,7 +98,10 @@ mod tests {
     }
 
     fn engine() -> Engine {
-        let cluster = Cluster::builder().node_name("node01").start_local().unwrap();
+        let cluster = Cluster::builder()
+            .node_name("node01")
+            .start_local()
+            .unwrap();
         let panicking = mount(Router::new().fallback(get(|| async {
             if true {
                 panic!("a bug in an application");
@@ -103,9 +117,15 @@ mod tests {
     }
 
     async fn ask(engine: &Engine, host: &str, path: &str, from: IpAddr) -> (StatusCode, String) {
-        let request = Request::builder().uri(path).header("host", host).body(Body::empty());
+        let request = Request::builder()
+            .uri(path)
+            .header("host", host)
+            .body(Body::empty());
         let response = engine.answer(request.unwrap(), from).await;
-        let (status, body) = (response.status(), response.into_body().collect().await.unwrap());
+        let (status, body) = (
+            response.status(),
+            response.into_body().collect().await.unwrap(),
+        );
         (status, String::from_utf8(body.to_bytes().to_vec()).unwrap())
     }
 
@@ -119,9 +139,15 @@ mod tests {
         assert_eq!(text(&engine, "localhost", "/shop").await, "shop");
         assert_eq!(text(&engine, "localhost", "/shop/").await, "shop");
         assert_eq!(text(&engine, "localhost", "/shop/admin").await, "admin");
-        assert_eq!(text(&engine, "localhost", "/shop/administrator").await, "shop");
+        assert_eq!(
+            text(&engine, "localhost", "/shop/administrator").await,
+            "shop"
+        );
         let nowhere = ask(&engine, "localhost", "/shopping", LOOPBACK).await;
-        assert_eq!(nowhere, (StatusCode::NOT_FOUND, "404 Not Found\n".to_owned()));
+        assert_eq!(
+            nowhere,
+            (StatusCode::NOT_FOUND, "404 Not Found\n".to_owned())
+        );
     }
 
     #[tokio::test]
@@ -156,12 +182,18 @@ mod tests {
         let engine = engine();
         let ready = "/catherd/health/ready";
         let (status, said) = ask(&engine, "x", ready, LOOPBACK).await;
-        assert_eq!((status.as_u16(), said.as_str()), (200, "{\"ready\":true,\"reason\":null}\n"));
+        assert_eq!(
+            (status.as_u16(), said.as_str()),
+            (200, "{\"ready\":true,\"reason\":null}\n")
+        );
         engine.stop();
         let (status, said) = ask(&engine, "x", ready, LOOPBACK).await;
         let not_ready = "{\"ready\":false,\"reason\":\"the node is stopping\"}\n";
         assert_eq!((status.as_u16(), said.as_str()), (503, not_ready));
-        assert_eq!(ask(&engine, "x", "/catherd/health/live", LOOPBACK).await.0, StatusCode::OK);
+        assert_eq!(
+            ask(&engine, "x", "/catherd/health/live", LOOPBACK).await.0,
+            StatusCode::OK
+        );
     }
 
     #[tokio::test]
@@ -177,8 +209,12 @@ mod tests {
             assert_eq!(status, StatusCode::FORBIDDEN);
             assert!(!said.contains("node01"), "{said}");
         }
-        let forwarded = Request::builder().uri("/catherd/status").header("host", "localhost");
-        let forwarded = forwarded.header("x-forwarded-for", "192.0.2.7").body(Body::empty());
+        let forwarded = Request::builder()
+            .uri("/catherd/status")
+            .header("host", "localhost");
+        let forwarded = forwarded
+            .header("x-forwarded-for", "192.0.2.7")
+            .body(Body::empty());
         let refused = engine.answer(forwarded.unwrap(), LOOPBACK).await;
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     }
@@ -187,7 +223,9 @@ mod tests {
     async fn what_the_node_itself_answers_is_read_only() {
         let engine = engine();
         for path in ["/catherd/status", "/catherd/health/ready"] {
-            let request = Request::post(path).header("host", "localhost").body(Body::empty());
+            let request = Request::post(path)
+                .header("host", "localhost")
+                .body(Body::empty());
             let refused = engine.answer(request.unwrap(), LOOPBACK).await;
             assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
         }

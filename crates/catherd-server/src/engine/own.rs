@@ -60,12 +60,26 @@ impl Engine {
             None => StatusCode::OK,
             Some(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        answer::json(status, &Ready { ready: reason.is_none(), reason })
+        answer::json(
+            status,
+            &Ready {
+                ready: reason.is_none(),
+                reason,
+            },
+        )
     }
 
     fn status(&self) -> Response<Body> {
-        let http = HttpStatus { panics: self.panics.load(Ordering::Relaxed) };
-        answer::json(StatusCode::OK, &NodeStatus { node: self.cluster.status(), http })
+        let http = HttpStatus {
+            panics: self.panics.load(Ordering::Relaxed),
+        };
+        answer::json(
+            StatusCode::OK,
+            &NodeStatus {
+                node: self.cluster.status(),
+                http,
+            },
+        )
     }
 }
 

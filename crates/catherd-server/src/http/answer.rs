@@ -17,7 +17,9 @@ pub(crate) fn status(status: StatusCode) -> Response<Body> {
 /// An error after which nothing on the connection can be trusted: it closes.
 pub(crate) fn closing(code: StatusCode, why: &'static str) -> Response<Body> {
     let mut response = text(code, why);
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -32,13 +34,17 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     let mut text = serde_json::to_vec(value).expect("all keys are strings, all numbers finite");
     text.push(b'\n');
     let mut response = whole(status, "application/json", Body::from(text));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 fn whole(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

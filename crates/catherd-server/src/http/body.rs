@@ -18,7 +18,11 @@ pub(super) fn in_time(body: Incoming, patience: Duration) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
-    Body::new(InTime { body, patience, silence: None })
+    Body::new(InTime {
+        body,
+        patience,
+        silence: None,
+    })
 }
 
 struct InTime {
@@ -44,8 +48,13 @@ impl HttpBody for InTime {
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Connection)));
         }
         let patience = this.patience;
-        let silence = this.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
-        silence.as_mut().poll(cx).map(|()| Some(Err(BodyError::Silence)))
+        let silence = this
+            .silence
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        silence
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(BodyError::Silence)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -88,13 +88,21 @@ pub(crate) struct Connector {
 
 impl Connector {
     pub(crate) fn new(listener: TcpListener, limits: Limits, engine: Arc<Engine>) -> Self {
-        Self { listener, limits, engine }
+        Self {
+            listener,
+            limits,
+            engine,
+        }
     }
 
     /// Serves until it is told to stop; then accepts nothing more, and waits for the requests that
     /// run, for at most `patience`. How many connections it had to cut.
     pub(crate) async fn run(self, stopping: Stopping, patience: Duration) -> usize {
-        let Self { listener, limits, engine } = self;
+        let Self {
+            listener,
+            limits,
+            engine,
+        } = self;
         let permits = Arc::new(Semaphore::new(limits.connections));
         let graceful = GracefulShutdown::new();
         let mut http = http1::Builder::new();
@@ -119,15 +127,18 @@ impl Connector {
                     continue;
                 }
             };
-            tokio::spawn(Connection {
-                client,
-                limits,
-                engine: Arc::clone(&engine),
-                http: http.clone(),
-                watcher: graceful.watcher(),
-                stopping: stopping.clone(),
-                _permit: permit,
-            }.serve(stream));
+            tokio::spawn(
+                Connection {
+                    client,
+                    limits,
+                    engine: Arc::clone(&engine),
+                    http: http.clone(),
+                    watcher: graceful.watcher(),
+                    stopping: stopping.clone(),
+                    _permit: permit,
+                }
+                .serve(stream),
+            );
         }
         drop(listener);
         let open = || limits.connections - permits.available_permits();
@@ -142,7 +153,10 @@ async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.expect("nobody closes the semaphore");
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .expect("nobody closes the semaphore");
     let (stream, client) = listener.accept().await?;
     Ok((stream, client, permit))
 }
@@ -163,7 +177,15 @@ impl Connection {
         // An answer is written in one go; nothing is gained by waiting for more of it. Where this
         // fails the connection is broken, and the first read says so.
         let _ = stream.set_nodelay(true);
-        let Self { client, limits, engine, http, watcher, stopping, _permit } = self;
+        let Self {
+            client,
+            limits,
+            engine,
+            http,
+            watcher,
+            stopping,
+            _permit,
+        } = self;
         let requests = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&requests);
         let idleness = limits.idle_patience.map(|_| Idleness::new());
@@ -215,7 +237,9 @@ async fn too_idle(idleness: Option<&Idleness>, patience: Option<Duration>) {
 }
 
 fn close(response: &mut Response<Body>) {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 #[cfg(test)]
@@ -247,8 +271,13 @@ mod tests {
             go.notified().await;
             "waited"
         };
-        let router = Router::new().route("/a", get(|| async { "a" })).route("/wait", get(wait));
-        let cluster = Cluster::builder().node_name("node01").start_local().unwrap();
+        let router = Router::new()
+            .route("/a", get(|| async { "a" }))
+            .route("/wait", get(wait));
+        let cluster = Cluster::builder()
+            .node_name("node01")
+            .start_local()
+            .unwrap();
         let host = Host::new("localhost").with("", mount(router));
         let engine = Engine::new(cluster, Hosts::new(vec![host], "localhost"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -256,7 +285,13 @@ mod tests {
         let (stop, stopping) = Stopping::new();
         let connector = Connector::new(listener, limits, Arc::new(engine));
         let running = tokio::spawn(connector.run(stopping, patience));
-        Server { address, has_come, may_go, stop, running }
+        Server {
+            address,
+            has_come,
+            may_go,
+            stop,
+            running,
+        }
     }
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -288,7 +323,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_carries_no_more_requests_than_it_may() {
-        let limits = Limits { requests: Some(2), ..Limits::default() };
+        let limits = Limits {
+            requests: Some(2),
+            ..Limits::default()
+        };
         let server = serve(limits, PATIENCE).await;
         let mut client = connect(&server).await;
         send(&mut client, "/a").await;
@@ -297,7 +335,10 @@ mod tests {
         assert!(!first.contains("server:"), "{first}");
         send(&mut client, "/a").await;
         let last = rest(&mut client).await.to_lowercase();
-        assert!(last.contains("connection: close") && last.ends_with("\r\n\r\na"), "{last}");
+        assert!(
+            last.contains("connection: close") && last.ends_with("\r\n\r\na"),
+            "{last}"
+        );
     }
 
     #[tokio::test]
@@ -314,7 +355,10 @@ mod tests {
         assert_eq!(rest(&mut silent).await, "");
         server.may_go.notify_one();
         let answer = rest(&mut busy).await.to_lowercase();
-        assert!(answer.contains("connection: close") && answer.ends_with("waited"), "{answer}");
+        assert!(
+            answer.contains("connection: close") && answer.ends_with("waited"),
+            "{answer}"
+        );
         assert_eq!(server.running.await.unwrap(), 0);
         assert!(TcpStream::connect(server.address).await.is_err());
     }
@@ -331,7 +375,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_beyond_the_limit_waits_for_its_turn() {
-        let limits = Limits { connections: 1, ..Limits::default() };
+        let limits = Limits {
+            connections: 1,
+            ..Limits::default()
+        };
         let server = serve(limits, PATIENCE).await;
         let mut first = connect(&server).await;
         send(&mut first, "/wait").await;
@@ -341,20 +388,33 @@ mod tests {
         server.may_go.notify_one();
         until(&mut first, "waited").await;
         drop(first);
-        assert!(until(&mut second, "\r\n\r\na").await.starts_with("HTTP/1.1 200"));
+        assert!(
+            until(&mut second, "\r\n\r\na")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
     }
 
     #[tokio::test]
     async fn a_head_that_is_late_and_a_connection_that_is_idle_are_closed() {
         let short = Duration::from_millis(50);
-        let slow_head = Limits { head_patience: Some(short), ..Limits::default() };
+        let slow_head = Limits {
+            head_patience: Some(short),
+            ..Limits::default()
+        };
         let server = serve(slow_head, PATIENCE).await;
         let mut client = connect(&server).await;
-        client.write_all(b"GET /a HTTP/1.1\r\nHost: loc").await.unwrap();
+        client
+            .write_all(b"GET /a HTTP/1.1\r\nHost: loc")
+            .await
+            .unwrap();
         assert_eq!(rest(&mut client).await, "");
 
-        let idle =
-            Limits { head_patience: None, idle_patience: Some(short), ..Limits::default() };
+        let idle = Limits {
+            head_patience: None,
+            idle_patience: Some(short),
+            ..Limits::default()
+        };
         let server = serve(idle, PATIENCE).await;
         let mut client = connect(&server).await;
         send(&mut client, "/a").await;
@@ -364,7 +424,9 @@ mod tests {
     #[tokio::test]
     async fn a_head_that_is_too_large_or_has_too_many_lines_is_refused() {
         let server = serve(Limits::default(), PATIENCE).await;
-        let many: String = (0..200).map(|number| format!("x-{number}: 1\r\n")).collect();
+        let many: String = (0..200)
+            .map(|number| format!("x-{number}: 1\r\n"))
+            .collect();
         for lines in [format!("x: {}\r\n", "a".repeat(17 * 1024)), many] {
             let mut client = connect(&server).await;
             let head = format!("GET /a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");

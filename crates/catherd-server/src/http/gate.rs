@@ -32,13 +32,18 @@ pub(crate) fn refuse<B>(request: &Request<B>) -> Result<&str, Refused> {
 }
 
 fn bad(why: &'static str) -> Refused {
-    Refused { status: StatusCode::BAD_REQUEST, why }
+    Refused {
+        status: StatusCode::BAD_REQUEST,
+        why,
+    }
 }
 
 /// RFC 9112 §6.1: a coding that is not understood is answered with 501.
 fn check_coding(headers: &HeaderMap) -> Result<(), Refused> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let Some(coding) = codings.next() else { return Ok(()) };
+    let Some(coding) = codings.next() else {
+        return Ok(());
+    };
     if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() {
         return Ok(());
     }
@@ -53,7 +58,10 @@ fn check_path(path: &str) -> Result<(), Refused> {
         return Err(bad("A path begins with a slash.\n"));
     }
     // Almost every path passes here.
-    if !path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b'.' | 0)) {
+    if !path
+        .bytes()
+        .any(|byte| matches!(byte, b'%' | b'\\' | b'.' | 0))
+    {
         return Ok(());
     }
     if path.bytes().any(|byte| matches!(byte, b'\\' | 0)) {
@@ -80,7 +88,11 @@ fn check_segment(segment: &str) -> Result<(), Refused> {
         } else {
             byte
         };
-        if decoded == b'.' { dots += 1 } else { others += 1 }
+        if decoded == b'.' {
+            dots += 1
+        } else {
+            others += 1
+        }
     }
     if others == 0 && matches!(dots, 1 | 2) {
         return Err(bad("A path has no segment `.` or `..`.\n"));
@@ -89,7 +101,9 @@ fn check_segment(segment: &str) -> Result<(), Refused> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 /// RFC 9112 §3.2: one `Host`, or the request is bad; the authority of the target goes before it.
@@ -174,7 +188,11 @@ mod tests {
             "/%zz",
         ];
         for path in paths {
-            assert_eq!(check_path(path).unwrap_err().status, StatusCode::BAD_REQUEST, "{path}");
+            assert_eq!(
+                check_path(path).unwrap_err().status,
+                StatusCode::BAD_REQUEST,
+                "{path}"
+            );
         }
     }
 
@@ -199,7 +217,13 @@ mod tests {
     #[test]
     fn no_host_two_hosts_and_strange_hosts_are_refused() {
         let two = [("host", "a"), ("host", "a")];
-        for headers in [&[][..], &two, &[("host", "a/b")], &[("host", "u@a")], &[("host", "a b")]] {
+        for headers in [
+            &[][..],
+            &two,
+            &[("host", "a/b")],
+            &[("host", "u@a")],
+            &[("host", "a b")],
+        ] {
             let refused = refuse(&head("/", headers)).unwrap_err();
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{headers:?}");
         }
@@ -209,7 +233,10 @@ mod tests {
     fn a_coding_other_than_chunked_is_refused() {
         for coding in ["gzip, chunked", "identity", "xchunked", ""] {
             let request = head("/", &[("host", "a"), ("transfer-encoding", coding)]);
-            assert_eq!(refuse(&request).unwrap_err().status, StatusCode::NOT_IMPLEMENTED);
+            assert_eq!(
+                refuse(&request).unwrap_err().status,
+                StatusCode::NOT_IMPLEMENTED
+            );
         }
         let chunked = head("/", &[("host", "a"), ("transfer-encoding", "Chunked")]);
         assert_eq!(refuse(&chunked), Ok("a"));
@@ -220,7 +247,10 @@ mod tests {
         for method in [Method::TRACE, Method::CONNECT] {
             let mut request = head("/", &[("host", "a")]);
             *request.method_mut() = method;
-            assert_eq!(refuse(&request).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(
+                refuse(&request).unwrap_err().status,
+                StatusCode::METHOD_NOT_ALLOWED
+            );
         }
     }
 }

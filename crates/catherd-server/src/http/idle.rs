@@ -21,7 +21,9 @@ pub(super) struct Idleness {
 impl Idleness {
     /// A connection that has not been asked anything yet: that is no idleness, but a late head.
     pub(super) fn new() -> Self {
-        Self { is_busy: watch::Sender::new(true) }
+        Self {
+            is_busy: watch::Sender::new(true),
+        }
     }
 
     /// A request has come.
@@ -35,7 +37,10 @@ impl Idleness {
         loop {
             // The sender is `self`: it is there as long as this runs.
             let _ = is_busy.wait_for(|&busy| !busy).await;
-            if timeout(patience, is_busy.wait_for(|&busy| busy)).await.is_err() {
+            if timeout(patience, is_busy.wait_for(|&busy| busy))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -34,15 +34,12 @@ impl Held {
         hold().map_err(|source| HoldError { address, source })
     }
 
-    /// The address, with the port that was chosen.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Opens it: from now on clients can connect. At most `backlog` of them wait to be accepted.
     pub(crate) fn open(self, backlog: u32) -> Result<TcpListener, HoldError> {
         let address = self.address;
-        self.socket.listen(backlog).map_err(|source| HoldError { address, source })
+        self.socket
+            .listen(backlog)
+            .map_err(|source| HoldError { address, source })
     }
 }
 
@@ -58,7 +55,10 @@ impl fmt::Display for HoldError {
         let Self { address, source } = self;
         match source.kind() {
             io::ErrorKind::AddrInUse => {
-                write!(f, "{address} is in use; stop what listens there, or choose another port")
+                write!(
+                    f,
+                    "{address} is in use; stop what listens there, or choose another port"
+                )
             }
             io::ErrorKind::AddrNotAvailable => write!(
                 f,
@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_held_refuses_connections_until_it_is_opened() {
         let held = Held::hold(any()).unwrap();
-        let address = held.address();
+        let address = held.address;
         assert!(TcpStream::connect(address).is_err());
         let _listener = held.open(8).unwrap();
         assert!(TcpStream::connect(address).is_ok());
@@ -101,13 +101,17 @@ mod tests {
     #[tokio::test]
     async fn an_address_in_use_is_reported_with_a_remedy() {
         let taken = Held::hold(any()).unwrap().open(8).unwrap();
-        let error = Held::hold(taken.local_addr().unwrap()).unwrap_err().to_string();
+        let error = Held::hold(taken.local_addr().unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("in use; stop what listens there"), "{error}");
     }
 
     #[tokio::test]
     async fn an_address_of_another_machine_is_reported_with_a_remedy() {
-        let error = Held::hold("192.0.2.1:0".parse().unwrap()).unwrap_err().to_string();
+        let error = Held::hold("192.0.2.1:0".parse().unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no address of this machine"), "{error}");
     }
 }

@@ -21,7 +21,12 @@ pub(super) struct Taken<T> {
 
 impl<T> Taken<T> {
     pub(super) fn new(stream: T, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, is_stalled: false }
+        Self {
+            stream,
+            patience,
+            stalled: None,
+            is_stalled: false,
+        }
     }
 
     fn watch<R>(
@@ -34,7 +39,9 @@ impl<T> Taken<T> {
             return written;
         }
         let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
         if !self.is_stalled {
             self.is_stalled = true;
             stalled.as_mut().reset(Instant::now() + patience);

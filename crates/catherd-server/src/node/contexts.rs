@@ -1,13 +1,13 @@
 //! The hosts of a node, and the applications on them.
 
-use catherd::{Cluster, Context, Manager};
+use catherd::{Cluster, Manager};
 use tower::Layer as _;
 
 use super::member::whole;
 use crate::apps::bench::Bench;
 use crate::apps::examples::Examples;
 use crate::config::{
-    ApplicationKind, ContextConfig, HostConfig, ManagerConfig, ManagerKind, ServerConfig, Stale,
+    self, ContextConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
 };
 use crate::engine::{Application, Host, Hosts, mount};
 
@@ -16,12 +16,16 @@ use crate::engine::{Application, Host, Hosts, mount};
 /// # Errors
 ///
 /// What keeps one from being made, with the remedy.
-pub(super) fn build(config: &ServerConfig, cluster: &Cluster) -> Result<Hosts, String> {
+pub(super) fn build(config: &EngineConfig, cluster: &Cluster) -> Result<Hosts, String> {
     let mut hosts = Vec::new();
     for host in &config.hosts {
         // Hosts have contexts of the same path, and their sessions are not the same. What the
         // default host is called does not matter: members may call it differently.
-        let prefix = if host.name == config.default_host { "" } else { &host.name };
+        let prefix = if host.name == config.default_host {
+            ""
+        } else {
+            &host.name
+        };
         hosts.push(build_host(host, prefix, cluster)?);
     }
     Ok(Hosts::new(hosts, &config.default_host))
@@ -29,7 +33,10 @@ pub(super) fn build(config: &ServerConfig, cluster: &Cluster) -> Result<Hosts, S
 
 fn build_host(config: &HostConfig, prefix: &str, cluster: &Cluster) -> Result<Host, String> {
     let host = Host::new(&config.name);
-    let mut host = config.aliases.iter().fold(host, |host, alias| host.alias(alias));
+    let mut host = config
+        .aliases
+        .iter()
+        .fold(host, |host, alias| host.alias(alias));
     for context in &config.contexts {
         let application = build_context(prefix, context, cluster)
             .map_err(|error| format!("Context {}: {error}", context.path))?;
@@ -43,33 +50,49 @@ fn build_context(
     config: &ContextConfig,
     cluster: &Cluster,
 ) -> Result<Box<dyn Application>, catherd::ContextError> {
-    let is_replicated = config.manager.kind == ManagerKind::Delta;
     let context = cluster
         .context(&config.path)
         .name(&format!("{prefix}{}", config.path))
-        .manager(manager(&config.manager));
-    let context = match config.max_inactive {
+        .manager(manager(config))
+        .cookie_path(&config.cookie.path);
+    let context = match config.session_timeout {
         Some(limit) => context.max_inactive(limit),
         None => context.never_inactive(),
     };
-    let context = match &config.cookie_path {
-        Some(path) => context.cookie_path(path),
-        None => context,
-    };
-    let layer = Context::layer(&context.build()?);
+    note_what_is_not_done(config);
+    let layer = context.build()?.layer();
     Ok(match config.application {
-        ApplicationKind::Examples => {
-            let examples = Examples::new(cluster.clone(), is_replicated);
+        config::Application::Examples => {
+            let examples = Examples::new(cluster.clone(), config.replicated);
             mount(layer.layer(examples.router()))
         }
-        ApplicationKind::Bench => mount(layer.layer(Bench)),
+        config::Application::Bench => mount(layer.layer(Bench)),
     })
 }
 
-fn manager(config: &ManagerConfig) -> Manager {
+/// The cookie of this release has one name and one form.
+fn note_what_is_not_done(config: &ContextConfig) {
+    let ContextConfig { path, cookie, .. } = config;
+    let words = [
+        (cookie.name != "JSESSIONID", "sessionCookieName"),
+        (cookie.domain.is_some(), "sessionCookieDomain"),
+        (!cookie.http_only, "useHttpOnly"),
+    ];
+    for (_, word) in words.into_iter().filter(|(is_said, _)| *is_said) {
+        tracing::warn!(
+            context = path,
+            word,
+            "a word of the configuration has no effect"
+        );
+    }
+}
+
+fn manager(context: &ContextConfig) -> Manager {
+    let config: &ManagerConfig = &context.manager;
     let manager = match config.kind {
-        ManagerKind::Delta => Manager::delta(),
-        ManagerKind::Standard => Manager::standard(),
+        ManagerKind::Delta if context.replicated => Manager::delta(),
+        // Without a cluster there is nobody who could hold a copy.
+        ManagerKind::Delta | ManagerKind::Standard => Manager::standard(),
     };
     let mut manager = manager
         .use_dirty_flag(config.use_dirty_flag)

@@ -14,8 +14,8 @@ use crate::config::{ClusterConfig, ServerConfig};
 ///
 /// What keeps it from starting, with the remedy.
 pub(super) async fn start(config: &ServerConfig) -> Result<Cluster, String> {
-    let node = Cluster::builder().node_name(config.jvm_route.as_deref().unwrap_or_default());
-    let started = match &config.cluster {
+    let node = Cluster::builder().node_name(config.engine.jvm_route.as_deref().unwrap_or_default());
+    let started = match &config.engine.cluster {
         Some(cluster) => member(node, cluster).start().await,
         None => node.start_local(),
     };
@@ -26,7 +26,12 @@ pub(super) async fn start(config: &ServerConfig) -> Result<Cluster, String> {
 }
 
 fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
-    let ClusterConfig { membership, receiver, sender, .. } = cluster;
+    let ClusterConfig {
+        membership,
+        receiver,
+        sender,
+        ..
+    } = cluster;
     let interface = Some(membership.bind_address).filter(|address| !address.is_unspecified());
     let mut node = node
         .cluster_id(&cluster.id)

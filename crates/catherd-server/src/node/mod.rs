@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::ports::Ports;
@@ -49,15 +50,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// It did not start; every reason, with its remedy. Nothing of it is left behind.
-pub(crate) async fn run(
-    config: &ServerConfig,
-    end_with_stdin: bool,
-) -> Result<Ended, Vec<String>> {
+pub(crate) async fn run(config: &ServerConfig, end_with_stdin: bool) -> Result<Ended, Vec<String>> {
     let ports = Ports::hold(config)?;
     let one = |problem: String| vec![problem];
     let mut signals = Signals::listen().map_err(|error| one(error.to_string()))?;
     let cluster = member::start(config).await.map_err(one)?;
-    let hosts = contexts::build(config, &cluster).map_err(one)?;
+    let hosts = contexts::build(&config.engine, &cluster).map_err(one)?;
     let engine = Arc::new(Engine::new(cluster.clone(), hosts));
 
     let mut stop = Stop::new(end_with_stdin);
@@ -69,12 +67,12 @@ pub(crate) async fn run(
         }
     };
     if ready {
-        let (stopping, open) = open(ports, &engine, &mut stop)?;
+        let serving = Serving::open(ports, &engine, &mut stop)?;
         let why = stop.told(&mut signals).await;
         tracing::info!(why, "ending: running requests are finished");
         engine.stop();
-        stopping.send_replace(true);
-        let connectors = join_all(open);
+        serving.switch.send_replace(true);
+        let connectors = join_all(serving.connectors);
         tokio::select! {
             cut = connectors => {
                 let cut: usize = cut.into_iter().map(Result::unwrap_or_default).sum();
@@ -94,24 +92,30 @@ pub(crate) async fn run(
     }
 }
 
-/// Opens what was held. From here on clients get in.
-fn open(
-    ports: Ports,
-    engine: &Arc<Engine>,
-    stop: &mut Stop,
-) -> Result<(tokio::sync::watch::Sender<bool>, Vec<JoinHandle<usize>>), Vec<String>> {
-    let opened = ports.open()?;
-    let (switch, stopping) = Stopping::new();
-    stop.shutdown = opened.shutdown;
-    let mut connectors = Vec::new();
-    for (listener, limits) in opened.http {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, port = address.port(), "HTTP port open");
+/// The connectors of a node that serves.
+struct Serving {
+    /// Tells them to stop.
+    switch: watch::Sender<bool>,
+    /// Each ends with the number of connections that it had to cut.
+    connectors: Vec<JoinHandle<usize>>,
+}
+
+impl Serving {
+    /// Opens what was held. From here on clients get in.
+    fn open(ports: Ports, engine: &Arc<Engine>, stop: &mut Stop) -> Result<Self, Vec<String>> {
+        let opened = ports.open()?;
+        stop.shutdown = opened.shutdown;
+        let (switch, stopping) = Stopping::new();
+        let mut connectors = Vec::new();
+        for (listener, limits) in opened.http {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, port = address.port(), "HTTP port open");
+            }
+            let connector = Connector::new(listener, limits, Arc::clone(engine));
+            connectors.push(tokio::spawn(connector.run(stopping.clone(), PATIENCE)));
         }
-        let connector = Connector::new(listener, limits, Arc::clone(engine));
-        connectors.push(tokio::spawn(connector.run(stopping.clone(), PATIENCE)));
+        Ok(Self { switch, connectors })
     }
-    Ok((switch, connectors))
 }
 
 /// What else than a signal can end the node.
@@ -123,7 +127,10 @@ struct Stop {
 
 impl Stop {
     fn new(end_with_stdin: bool) -> Self {
-        Self { end_with_stdin, shutdown: None }
+        Self {
+            end_with_stdin,
+            shutdown: None,
+        }
     }
 
     /// Waits until somebody tells the node to end; who.
@@ -136,7 +143,11 @@ impl Stop {
             }
         };
         let stdin = async {
-            if self.end_with_stdin { stop::stdin_closed().await } else { pending().await }
+            if self.end_with_stdin {
+                stop::stdin_closed().await
+            } else {
+                pending().await
+            }
         };
         tokio::select! {
             signal = signals.next() => signal,

@@ -42,19 +42,23 @@ impl Ports {
         let shutdown = config.shutdown.as_ref().and_then(|shutdown| {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, shutdown.port));
             match Held::hold(address) {
-                Ok(held) => Some((held, shutdown.command.clone())),
+                Ok(held) => Some((held, shutdown.word.clone())),
                 Err(error) => {
                     problems.push(problem("port of the Server", &error));
                     None
                 }
             }
         });
-        if let Some(cluster) = &config.cluster
+        if let Some(cluster) = &config.engine.cluster
             && let Err(said) = check(&cluster.receiver)
         {
             problems.push(said);
         }
-        if problems.is_empty() { Ok(Self { http, shutdown }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self { http, shutdown })
+        } else {
+            Err(problems)
+        }
     }
 
     /// Opens all of them.
@@ -100,13 +104,19 @@ fn check(receiver: &ReceiverConfig) -> Result<(), String> {
         return Err(problem("tcpListenPort of the Receiver", &error));
     }
     let (first, end) = (receiver.ports.start(), receiver.ports.end());
-    Err(format!("{}; so were all from {first} to {end}", problem("tcpListenPort of the Receiver", &error)))
+    Err(format!(
+        "{}; so were all from {first} to {end}",
+        problem("tcpListenPort of the Receiver", &error)
+    ))
 }
 
 /// Where the node may listen for members, in this order.
 pub(super) fn addresses(receiver: &ReceiverConfig) -> impl Iterator<Item = SocketAddr> {
     let address: IpAddr = receiver.address;
-    receiver.ports.clone().map(move |port| SocketAddr::new(address, port))
+    receiver
+        .ports
+        .clone()
+        .map(move |port| SocketAddr::new(address, port))
 }
 
 fn limits(connector: &ConnectorConfig) -> Limits {
@@ -153,7 +163,12 @@ mod tests {
 
     #[tokio::test]
     async fn every_port_that_cannot_be_had_is_in_one_list() {
-        let listen = || Held::hold("127.0.0.1:0".parse().unwrap()).unwrap().open(1).unwrap();
+        let listen = || {
+            Held::hold("127.0.0.1:0".parse().unwrap())
+                .unwrap()
+                .open(1)
+                .unwrap()
+        };
         let (one, other) = (listen(), listen());
         let connector = |listener: &TcpListener| ConnectorConfig {
             address: listener.local_addr().unwrap(),
@@ -165,6 +180,10 @@ mod tests {
         };
         let problems = Ports::hold(&config).unwrap_err();
         assert_eq!(problems.len(), 2);
-        assert!(problems.iter().all(|problem| problem.contains("in use; stop what")));
+        assert!(
+            problems
+                .iter()
+                .all(|problem| problem.contains("in use; stop what"))
+        );
     }
 }

@@ -103,7 +103,11 @@ fn view(examples: &Examples, session: &Session) -> Answer {
 fn json<T: for<'de> Deserialize<'de>>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     serde_json::from_slice(&body).map_err(|error| {
-        let kind = if error.is_data() { "has another type" } else { "is not JSON" };
+        let kind = if error.is_data() {
+            "has another type"
+        } else {
+            "is not JSON"
+        };
         Problem::bad(format!("the body {kind}: {error}"))
     })
 }

@@ -11,7 +11,9 @@ use super::problem::Problem;
 
 /// Sets an attribute; makes the session if there is none.
 pub(super) fn set(session: &Session, name: String, value: &Value) -> Result<(), Problem> {
-    without_trace(session, || session.insert(name, value).map_err(Problem::from))
+    without_trace(session, || {
+        session.insert(name, value).map_err(Problem::from)
+    })
 }
 
 /// Adds 1 to a number, which is 0 if it is not set; makes the session if there is none.
@@ -24,7 +26,7 @@ pub(super) fn increment(session: &Session, name: String) -> Result<Number, Probl
         *value = Some(Value::Number(sum.clone()));
         Ok(sum)
     };
-    let updated = without_trace(session, || session.update(name.clone(), add).map_err(refused));
+    let updated = without_trace(session, || session.update(name, add).map_err(refused));
     updated?
 }
 
@@ -36,9 +38,13 @@ pub(super) fn set_idle(session: &Session, seconds: f64) -> Result<(), Problem> {
     } else if seconds <= IDLE_SECONDS_MAX {
         Some(Duration::from_secs_f64(seconds).max(Duration::from_millis(1)))
     } else {
-        return Err(Problem::bad(format!("the limit is at most {IDLE_SECONDS_MAX} seconds")));
+        return Err(Problem::bad(format!(
+            "the limit is at most {IDLE_SECONDS_MAX} seconds"
+        )));
     };
-    session.set_max_inactive_interval(limit).map_err(Problem::from)
+    session
+        .set_max_inactive_interval(limit)
+        .map_err(Problem::from)
 }
 
 /// A hundred years: whoever means more means for ever, and says -1.
@@ -99,7 +105,10 @@ mod tests {
         assert_eq!(sum(json!(0)), Some(json!(1)));
         assert_eq!(sum(json!(-1)), Some(json!(0)));
         assert_eq!(sum(json!(1.5)), Some(json!(2.5)));
-        assert_eq!(sum(json!(i64::MAX)), Some(json!(9_223_372_036_854_775_808_u64)));
+        assert_eq!(
+            sum(json!(i64::MAX)),
+            Some(json!(9_223_372_036_854_775_808_u64))
+        );
         assert_eq!(sum(json!(u64::MAX)), None);
         for value in [json!("1"), json!(null), json!([1]), json!(true)] {
             assert_eq!(sum(value), None);

@@ -34,7 +34,10 @@ pub(crate) struct Examples {
 impl Examples {
     /// `is_replicated`: whether other members hold copies of the sessions of its context.
     pub(crate) fn new(cluster: Cluster, is_replicated: bool) -> Self {
-        Self { cluster, is_replicated }
+        Self {
+            cluster,
+            is_replicated,
+        }
     }
 
     /// The application; goes behind the layer of its context.
@@ -52,7 +55,10 @@ impl Examples {
             .route("/examples/session/attributes/{name}", put(api::set))
             .route("/examples/session/attributes/{name}", delete(api::remove))
             .route("/examples/session/increment/{name}", post(api::increment))
-            .route("/examples/session/max-inactive-interval", put(api::set_idle))
+            .route(
+                "/examples/session/max-inactive-interval",
+                put(api::set_idle),
+            )
             .route("/examples/session/change-id", post(api::change_id))
             .layer(middleware::from_fn(origin::guard))
             .with_state(self)

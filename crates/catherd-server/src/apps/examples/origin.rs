@@ -16,17 +16,27 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     if request.method().is_safe() || is_from_here(request.headers()) {
         return next.run(request).await;
     }
-    Problem::new(StatusCode::FORBIDDEN, "the request comes from a page of another origin")
-        .into_response()
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "the request comes from a page of another origin",
+    )
+    .into_response()
 }
 
 fn is_from_here(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin" || site == "none";
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
     origin.is_some_and(|(_, authority)| Some(authority) == host)
 }
 
@@ -36,7 +46,10 @@ mod tests {
 
     fn is_let_in(headers: &[(&'static str, &'static str)]) -> bool {
         let headers = headers.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), header::HeaderValue::from_static(value))
+            (
+                header::HeaderName::from_static(name),
+                header::HeaderValue::from_static(value),
+            )
         });
         is_from_here(&headers.collect())
     }
@@ -44,7 +57,10 @@ mod tests {
     #[test]
     fn programs_and_the_page_itself_are_let_in() {
         assert!(is_let_in(&[("host", "localhost:8080")]));
-        assert!(is_let_in(&[("host", "a:1"), ("sec-fetch-site", "same-origin")]));
+        assert!(is_let_in(&[
+            ("host", "a:1"),
+            ("sec-fetch-site", "same-origin")
+        ]));
         assert!(is_let_in(&[("host", "a:1"), ("sec-fetch-site", "none")]));
         assert!(is_let_in(&[("host", "a:1"), ("origin", "http://a:1")]));
     }
@@ -57,7 +73,11 @@ mod tests {
         assert!(!is_let_in(&[host, ("origin", "http://127.0.0.1:9090")]));
         assert!(!is_let_in(&[host, ("origin", "http://evil.test")]));
         assert!(!is_let_in(&[host, ("origin", "null")]));
-        let contradiction = [host, ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "x")];
+        let contradiction = [
+            host,
+            ("origin", "http://127.0.0.1:8080"),
+            ("sec-fetch-site", "x"),
+        ];
         assert!(!is_let_in(&contradiction));
     }
 }

@@ -27,12 +27,22 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     if !wants_page(&headers) {
-        return answer::json(StatusCode::OK, &serde_json::json!({ "session": "/examples/session" }));
+        return answer::json(
+            StatusCode::OK,
+            &serde_json::json!({ "session": "/examples/session" }),
+        );
     }
     let problem = session.create().err().map(Problem::from);
-    let degraded = degraded.map(|Extension(degraded)| degraded).unwrap_or_default();
+    let degraded = degraded
+        .map(|Extension(degraded)| degraded)
+        .unwrap_or_default();
     let is_unconfirmed = query.as_deref() == Some(UNCONFIRMED);
-    render(&examples, &session, notes(degraded, is_unconfirmed), problem)
+    render(
+        &examples,
+        &session,
+        notes(degraded, is_unconfirmed),
+        problem,
+    )
 }
 
 #[derive(Deserialize)]
@@ -90,7 +100,11 @@ pub(super) async fn idle(
     form: Result<Form<Idle>, FormRejection>,
 ) -> Response {
     let done = filled(form).and_then(|Idle { seconds }| {
-        let seconds = seconds.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite());
+        let seconds = seconds
+            .trim()
+            .parse()
+            .ok()
+            .filter(|seconds: &f64| seconds.is_finite());
         let seconds = seconds.ok_or_else(|| Problem::bad("the limit is a number of seconds"))?;
         change::set_idle(&session, seconds)
     });
@@ -133,7 +147,10 @@ fn filled<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Problem> {
 }
 
 fn wants_page(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("text/html")
@@ -141,20 +158,35 @@ fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 fn notes(degraded: Degraded, is_unconfirmed: bool) -> Vec<&'static str> {
-    let Degraded { durability, pending, takeover, stale, .. } = degraded;
+    let Degraded {
+        durability,
+        pending,
+        takeover,
+        stale,
+        ..
+    } = degraded;
     let notes = [
         (
             durability || is_unconfirmed,
             "Fewer members than promised hold the last change yet; it is repaired when they answer.",
         ),
-        (pending, "The end of a session is not known to every member yet."),
+        (
+            pending,
+            "The end of a session is not known to every member yet.",
+        ),
         (
             takeover,
             "This session was taken over from a node that is gone; its last changes may be missing.",
         ),
-        (stale, "A member did not say in time whether it has newer data."),
+        (
+            stale,
+            "A member did not say in time whether it has newer data.",
+        ),
     ];
-    notes.into_iter().filter_map(|(is_so, note)| is_so.then_some(note)).collect()
+    notes
+        .into_iter()
+        .filter_map(|(is_so, note)| is_so.then_some(note))
+        .collect()
 }
 
 fn render(
@@ -163,8 +195,15 @@ fn render(
     notes: Vec<&'static str>,
     problem: Option<Problem>,
 ) -> Response {
-    let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
-    let page = Page::of(examples, session, notes, problem.map(|problem| problem.text));
+    let status = problem
+        .as_ref()
+        .map_or(StatusCode::OK, |problem| problem.status);
+    let page = Page::of(
+        examples,
+        session,
+        notes,
+        problem.map(|problem| problem.text),
+    );
     let html = page.render().expect("the template writes to memory");
     let mut response = (status, html).into_response();
     let headers = response.headers_mut();
@@ -242,7 +281,11 @@ impl Page {
                     (false, true) => "ready",
                     (false, false) => "joining",
                 };
-                Member { name: member.name.clone(), state, is_ready: state == "ready" }
+                Member {
+                    name: member.name.clone(),
+                    state,
+                    is_ready: state == "ready",
+                }
             })
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
@@ -291,7 +334,9 @@ impl Shown {
 }
 
 fn ago(time: Option<SystemTime>) -> String {
-    let Some(time) = time else { return "unknown".to_owned() };
+    let Some(time) = time else {
+        return "unknown".to_owned();
+    };
     // A clock that was ahead where the time was written shows as now.
     match time.elapsed().unwrap_or_default().as_secs() {
         0 => "just now".to_owned(),

@@ -42,7 +42,9 @@ impl View {
 
 /// How many seconds the session may be idle; -1 for ever.
 pub(super) fn idle_seconds(session: &Session) -> Number {
-    let Some(limit) = session.max_inactive_interval() else { return Number::from(-1) };
+    let Some(limit) = session.max_inactive_interval() else {
+        return Number::from(-1);
+    };
     if limit.subsec_nanos() == 0 {
         return Number::from(limit.as_secs());
     }

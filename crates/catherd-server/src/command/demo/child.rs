@@ -41,9 +41,18 @@ impl Child {
                 .spawn()?;
             let stdin = process.stdin.take();
             let id = process.id().expect("nobody has waited for it");
-            Ok(Self { base: base.clone(), id, process, stdin, is_running: true })
+            Ok(Self {
+                base: base.clone(),
+                id,
+                process,
+                stdin,
+                is_running: true,
+            })
         };
-        start().map_err(|source| ChildError { name: base.name.clone(), source })
+        start().map_err(|source| ChildError {
+            name: base.name.clone(),
+            source,
+        })
     }
 
     pub(super) fn base(&self) -> &Base {
@@ -65,7 +74,12 @@ impl Child {
         loop {
             let asked = url.clone();
             let answered = tokio::task::spawn_blocking(move || fetch(&asked, PATIENCE).ok());
-            if answered.await.ok().flatten().is_some_and(|(_, text)| knows(&text, others)) {
+            if answered
+                .await
+                .ok()
+                .flatten()
+                .is_some_and(|(_, text)| knows(&text, others))
+            {
                 return Ok(());
             }
             if let Ok(ended) = timeout(Duration::from_millis(100), self.process.wait()).await {
@@ -74,7 +88,11 @@ impl Child {
                 let lines: Vec<_> = log.lines().rev().take(10).collect();
                 let last: Vec<_> = lines.into_iter().rev().collect();
                 let how = how(ended);
-                return Err(format!("{} {how}; it said:\n{}", self.base.name, last.join("\n")));
+                return Err(format!(
+                    "{} {how}; it said:\n{}",
+                    self.base.name,
+                    last.join("\n")
+                ));
             }
         }
     }
@@ -103,9 +121,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const END_PATIENCE: Duration = Duration::from_secs(22);
 
 fn knows(status: &str, others: u16) -> bool {
-    let Ok(status) = serde_json::from_str::<Value>(status) else { return false };
+    let Ok(status) = serde_json::from_str::<Value>(status) else {
+        return false;
+    };
     let members = status["members"].as_array().map_or(&[][..], Vec::as_slice);
-    let ready = members.iter().filter(|member| member["state"] == "ready").count();
+    let ready = members
+        .iter()
+        .filter(|member| member["state"] == "ready")
+        .count();
     status["state"] == "ready" && ready == usize::from(others)
 }
 
@@ -148,7 +171,10 @@ mod tests {
     #[test]
     fn a_node_is_ready_when_it_knows_all_others_as_ready() {
         let status = |state: &str, members: &[&str]| {
-            let members: Vec<_> = members.iter().map(|state| json!({"state": state})).collect();
+            let members: Vec<_> = members
+                .iter()
+                .map(|state| json!({"state": state}))
+                .collect();
             json!({"state": state, "members": members}).to_string()
         };
         assert!(knows(&status("ready", &["ready", "ready"]), 2));

@@ -8,7 +8,7 @@ use super::place::Place;
 
 /// The text that the demo shows when all nodes are ready.
 pub(super) fn text(children: &[Child], place: &Place) -> String {
-    let nodes: Vec<_> = children.iter().map(|child| Node::of(child)).collect();
+    let nodes: Vec<_> = children.iter().map(Node::of).collect();
     let catherd = std::env::current_exe().unwrap_or_else(|_| "catherd".into());
     write(&nodes, &quoted(&catherd), place.path())
 }
@@ -38,8 +38,13 @@ fn write(nodes: &[Node], catherd: &str, place: &Path) -> String {
         writeln!(text, "{line}").expect("a string takes everything");
     };
     line(format_args!("\nReady:\n"));
-    for Node { name, url, process, .. } in nodes {
-        line(format_args!("  {name}  {url}/examples  (process {process})"));
+    for Node {
+        name, url, process, ..
+    } in nodes
+    {
+        line(format_args!(
+            "  {name}  {url}/examples  (process {process})"
+        ));
     }
     line(format_args!(
         "\nIn a browser: open one of these pages, set something, then open the next one.\n\
@@ -49,7 +54,9 @@ fn write(nodes: &[Node], catherd: &str, place: &Path) -> String {
     let jar = quoted(&place.join("cookies"));
     let curl = format!("curl -sb {jar} -c {jar}");
     for Node { url, .. } in nodes {
-        line(format_args!("  {curl} -X POST {url}/examples/session/increment/visits"));
+        line(format_args!(
+            "  {curl} -X POST {url}/examples/session/increment/visits"
+        ));
     }
     if let [first, second, ..] = nodes {
         line(format_args!(
@@ -59,12 +66,15 @@ fn write(nodes: &[Node], catherd: &str, place: &Path) -> String {
         ));
         line(format_args!(
             "The session is there with all its visits, and the answer comes from {}.\n\
-             Start the node again, in another terminal, and it gets its copies back:\n\n  \
+             Start the node again, in another terminal, and it serves the session again:\n\n  \
              {catherd} run --base {}\n",
             second.name, first.base
         ));
     }
-    line(format_args!("Logs: {}/node*/logs/catherd.log", place.display()));
+    line(format_args!(
+        "Logs: {}/node*/logs/catherd.log",
+        place.display()
+    ));
     line(format_args!("Ctrl-C ends all nodes."));
     text
 }

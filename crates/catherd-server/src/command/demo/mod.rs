@@ -30,7 +30,10 @@ pub(super) const NODES_MAX: u16 = 20;
 
 /// Runs `nodes` nodes with HTTP ports from `port` up, until a signal.
 pub(super) fn demo(nodes: u16, port: u16) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(format_args!("the demo cannot start: {error}"));
@@ -55,7 +58,10 @@ async fn run(nodes: u16, port: u16) -> Result<(), Vec<String>> {
     for base in place.bases() {
         children.push(Child::start(base).map_err(|error| one(&error))?);
     }
-    say(format_args!("Starting {nodes} nodes; their logs are in {} ...", place.path().display()));
+    say(format_args!(
+        "Starting {nodes} nodes; their logs are in {} ...",
+        place.path().display()
+    ));
     let all_ready = join_all(children.iter_mut().map(|child| child.ready(nodes - 1)));
     let started = tokio::select! {
         started = tokio::time::timeout(START_PATIENCE, all_ready) => match started {
@@ -87,20 +93,30 @@ fn check_ports(nodes: u16, port: u16) -> Result<Vec<u16>, Vec<String>> {
     let Some(end) = port.checked_add(nodes) else {
         return Err(vec![format!("there are no {nodes} ports from {port} up")]);
     };
-    let held: Vec<_> = (port..end).map(|port| Held::hold(([127, 0, 0, 1], port).into())).collect();
-    let mut taken: Vec<String> =
-        held.iter().filter_map(|held| held.as_ref().err().map(|error| chain(error))).collect();
+    let held: Vec<_> = (port..end)
+        .map(|port| Held::hold(([127, 0, 0, 1], port).into()))
+        .collect();
+    let mut taken: Vec<String> = held
+        .iter()
+        .filter_map(|held| held.as_ref().err().map(|error| chain(error)))
+        .collect();
     if taken.is_empty() {
         return Ok((port..end).collect());
     }
-    taken.push(format!("or begin at another port: catherd demo --port {}", end.max(9080)));
+    taken.push(format!(
+        "or begin at another port: catherd demo --port {}",
+        end.max(9080)
+    ));
     Err(taken)
 }
 
 /// Says which nodes end, until a signal comes or none is left.
 async fn watch(children: &mut [Child], signals: &mut Signals) {
     loop {
-        let running: Vec<_> = children.iter_mut().filter(|child| child.is_running()).collect();
+        let running: Vec<_> = children
+            .iter_mut()
+            .filter(|child| child.is_running())
+            .collect();
         if running.is_empty() {
             say("No node is left.");
             return;

@@ -30,17 +30,34 @@ impl Place {
     /// Makes the directory, with a base for a node on each port.
     pub(super) fn make(ports: &[u16]) -> Result<Self, PlaceError> {
         // Random, so that two demos on one machine do not meet.
-        let id = format!("demo-{:016x}", RandomState::new().hash_one(std::process::id()));
+        let id = format!(
+            "demo-{:016x}",
+            RandomState::new().hash_one(std::process::id())
+        );
         let path = std::env::temp_dir().join(format!("catherd-{id}"));
-        let failed = |source| PlaceError { path: path.clone(), source };
+        let failed = |source| PlaceError {
+            path: path.clone(),
+            source,
+        };
         // Fails if it is there already: nobody else has prepared it for us.
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed)?;
         let base = |(number, &port): (usize, &u16)| {
             let name = format!("node{:02}", number + 1);
-            Base { path: path.join(&name), name, port }
+            Base {
+                path: path.join(&name),
+                name,
+                port,
+            }
         };
         let bases = ports.iter().enumerate().map(base).collect();
-        let place = Self { path: path.clone(), bases, is_kept: AtomicBool::new(false) };
+        let place = Self {
+            path: path.clone(),
+            bases,
+            is_kept: AtomicBool::new(false),
+        };
         for base in &place.bases {
             base.write(&id).map_err(failed)?;
         }
@@ -86,7 +103,10 @@ impl Base {
         for part in ["conf", "webapps", "work", "logs"] {
             std::fs::create_dir_all(self.path.join(part))?;
         }
-        std::fs::write(self.path.join("conf").join("server.xml"), self.server_xml(cluster))
+        std::fs::write(
+            self.path.join("conf").join("server.xml"),
+            self.server_xml(cluster),
+        )
     }
 
     fn server_xml(&self, cluster: &str) -> String {
@@ -129,7 +149,11 @@ pub(super) struct PlaceError {
 
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be made; set TMPDIR to a directory of yours", self.path.display())
+        write!(
+            f,
+            "{} cannot be made; set TMPDIR to a directory of yours",
+            self.path.display()
+        )
     }
 }
 
