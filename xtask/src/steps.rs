@@ -74,7 +74,7 @@ pub(crate) fn test() -> Vec<Step> {
         step("tests", &["test", "--workspace", "--locked"]),
         step(
             "fuzz targets",
-            &["test", "--package", "catherd-fuzz", "--release", "--locked"],
+            &["run", "--package", "catherd-fuzz", "--release", "--locked"],
         ),
     ]
 }

@@ -219,11 +219,16 @@ fn a_hello_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn a_hello_of_another_cluster_is_refused() {
+fn a_hello_of_another_cluster_is_refused_and_counted() {
     let farm = farm();
     let (a, _b) = farm.pair();
     let witness = Witness::on(&a);
-    let before = a.counter("bad_connections");
+    let refused = || {
+        a.status()["channel"]["hellos_refused"]
+            .as_u64()
+            .expect("it is counted")
+    };
+    let before = refused();
     let callback = listener();
     let mut stream = connect(&a);
     send(
@@ -232,7 +237,7 @@ fn a_hello_of_another_cluster_is_refused() {
     );
     let answers = decoded(&read_to_end(&mut stream));
     assert_eq!(answers, [Message::Refused(Refusal::OtherCluster)]);
-    wait::until_true("it is counted", || a.counter("bad_connections") > before);
+    wait::until_true("it is counted", || refused() > before);
     assert_eq!(a.members(), ["B"]);
     witness.assert_unharmed(&a);
 }

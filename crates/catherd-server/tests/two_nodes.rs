@@ -199,7 +199,7 @@ fn a_context_that_is_not_distributable_stays_on_its_node() {
     b.wait_for_members(&["A"]);
     let mut local = Client::new();
     assert_eq!(
-        local.get(&a, "/bench/session?size=10").text(),
+        local.get(&a, "/bench/session?size=10").line(),
         "counter=1 size=10"
     );
     // A replicated write behind it: when that is there, the other would be, too.

@@ -12,17 +12,17 @@ use crate::wire::next_heartbeat;
 #[test]
 fn h44_heartbeats_come_at_the_configured_frequency() {
     let farm = farm();
-    let group = farm.join_group();
     let often = Duration::from_millis(100);
     let _a = farm.node("A").frequency(often).start();
+    // Nobody listened so far, so nothing waits to be read.
+    let group = farm.join_group();
     let first = next_heartbeat(&group, &farm, "A");
     let start = Instant::now();
     let mut last = first.clone();
     while last.counter < first.counter + 10 {
         last = next_heartbeat(&group, &farm, "A");
     }
-    // A busy machine may be late, and never early: nine periods lie between the first and the last,
-    // whatever the first had to wait for.
+    // A busy machine may be late, and not early.
     assert!(start.elapsed() > 8 * often, "{:?}", start.elapsed());
     assert_eq!(last.incarnation, first.incarnation);
 }
@@ -93,7 +93,12 @@ fn h47_a_group_that_cannot_be_joined_is_said() {
     );
     let finished = node.server_xml(&text).run_to_end("run");
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("203.0.113.7"), "{finished:?}");
+    for part in ["join the group", "228.0.0.4", "multicast"] {
+        assert!(
+            finished.stderr.contains(part),
+            "no {part:?} in {finished:?}"
+        );
+    }
 }
 
 /// HOW-TO, "Cluster Configuration": "on the same multicast IP and port".
