@@ -1,7 +1,6 @@
 //! A connector: accepts connections and serves them until it is told to stop.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -112,20 +111,10 @@ impl Connector {
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes.max(64 * 1024));
         loop {
-            let accepted = tokio::select! {
+            let (stream, client, permit) = tokio::select! {
                 biased;
                 () = stopping.stopped() => break,
                 accepted = accept(&listener, &permits) => accepted,
-            };
-            let (stream, client, permit) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // The client has gone again, or there are no descriptors left: those come
-                    // back when connections end, so a moment is waited and no core is burnt.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
             };
             tokio::spawn(
                 Connection {
@@ -152,13 +141,28 @@ impl Connector {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits)
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let permits = Arc::clone(permits);
+    let permit = permits
         .acquire_owned()
         .await
         .expect("nobody closes the semaphore");
-    let (stream, client) = listener.accept().await?;
-    Ok((stream, client, permit))
+    let mut is_failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => return (stream, client, permit),
+            Err(error) => {
+                // The client has gone again, or there are no descriptors left: those come back
+                // when connections end. A moment is waited, so that neither a core is burnt nor
+                // the log flooded.
+                if !is_failing {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
+                is_failing = true;
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
 }
 
 /// A connection that was accepted.

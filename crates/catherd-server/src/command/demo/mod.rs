@@ -17,7 +17,8 @@ mod place;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use futures_util::future::{join_all, select_all};
+use futures_util::future::{join_all, select_all, try_join_all};
+use tokio::time::timeout;
 
 use self::child::Child;
 use self::place::Place;
@@ -62,27 +63,29 @@ async fn run(nodes: u16, port: u16) -> Result<(), Vec<String>> {
         "Starting {nodes} nodes; their logs are in {} ...",
         place.path().display()
     ));
-    let all_ready = join_all(children.iter_mut().map(|child| child.ready(nodes - 1)));
+    let all_ready = try_join_all(children.iter_mut().map(|child| child.ready(nodes - 1)));
     let started = tokio::select! {
-        started = tokio::time::timeout(START_PATIENCE, all_ready) => match started {
-            Ok(started) => started.into_iter().filter_map(Result::err).collect(),
-            Err(_) => vec![format!(
+        started = timeout(START_PATIENCE, all_ready) => started.unwrap_or_else(|_| {
+            Err(format!(
                 "the nodes did not find each other within {} seconds; multicast over the loopback \
                  interface may be off here: see the logs in {}",
                 START_PATIENCE.as_secs(),
                 place.keep().display()
-            )],
-        },
-        _ = signals.next() => Vec::new(),
+            ))
+        }),
+        _ = signals.next() => {
+            end(children, &mut signals).await;
+            return Ok(());
+        }
     };
-    if !started.is_empty() {
-        end(children).await;
-        return Err(started);
+    if let Err(problem) = started {
+        end(children, &mut signals).await;
+        return Err(vec![problem]);
     }
     say(guide::text(&children, &place));
     watch(&mut children, &mut signals).await;
     say("Ending all nodes ...");
-    end(children).await;
+    end(children, &mut signals).await;
     Ok(())
 }
 
@@ -129,6 +132,10 @@ async fn watch(children: &mut [Child], signals: &mut Signals) {
     }
 }
 
-async fn end(children: Vec<Child>) {
-    join_all(children.into_iter().map(Child::end)).await;
+/// Lets all nodes leave; a signal more kills those that have not.
+async fn end(children: Vec<Child>, signals: &mut Signals) {
+    tokio::select! {
+        _ = join_all(children.into_iter().map(Child::end)) => {}
+        _ = signals.next() => {}
+    }
 }
