@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::net::IpAddr;
 
-use catherd::{Cluster, ClusterBuilder, Mode};
+use catherd::{Cluster, ClusterBuilder, Mode, StartError};
 
 use super::ports::addresses;
 use crate::config::{ClusterConfig, ServerConfig};
@@ -19,10 +19,23 @@ pub(super) async fn start(config: &ServerConfig) -> Result<Cluster, String> {
         Some(cluster) => member(node, cluster).start().await,
         None => node.start_local(),
     };
-    started.map_err(|error| match error.source() {
-        Some(source) => format!("Cluster: {error}: {source}"),
-        None => format!("Cluster: {error}"),
-    })
+    started.map_err(|error| explain(&error))
+}
+
+/// An error with its cause, and with the word of the configuration that is meant.
+fn explain(error: &StartError) -> String {
+    let interface = match error {
+        StartError::Network { group, .. } => group.interface,
+        _ => None,
+    };
+    let mut text = format!("Cluster: {error}");
+    if let Some(interface) = interface {
+        text.push_str(&format!("; mcastBindAddress is {interface}"));
+    }
+    if let Some(source) = error.source() {
+        text.push_str(&format!(": {source}"));
+    }
+    text
 }
 
 fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
