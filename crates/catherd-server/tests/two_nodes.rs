@@ -275,7 +275,7 @@ fn thirty_two_clients_on_both_nodes_lose_no_write() {
     let write = |client: usize| {
         let mut browser = sessions[client % SESSIONS].clone();
         for number in 0..WRITES {
-            let node = if (client + number) % 2 == 0 { &a } else { &b };
+            let node = if (client + number).is_multiple_of(2) { &a } else { &b };
             browser.set(
                 node,
                 &format!("c{client}-{number}"),
