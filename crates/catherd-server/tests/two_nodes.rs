@@ -64,7 +64,7 @@ fn a_killed_node_is_out_of_the_view_within_a_second_and_its_sessions_live_on() {
     let farm = farm();
     // Far beyond what this test waits for: it is the broken connection that tells.
     let slow = Duration::from_secs(60);
-    let mut a = farm.node("A").drop_time(slow).start();
+    let a = farm.node("A").drop_time(slow).start();
     let b = farm.node("B").drop_time(slow).start();
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);
@@ -247,10 +247,10 @@ fn a_node_that_is_stopped_says_goodbye_and_ends_well() {
     let farm = farm();
     let b = farm.node("B").start();
     for stop in [Node::stop, Node::interrupt] {
-        let mut a = farm.node("A").start();
+        let a = farm.node("A").start();
         b.wait_for_members(&["A"]);
         let (mut client, attributes) = session_on(&a);
-        stop(&mut a);
+        stop(&a);
         b.wait_for_members(&[]);
         assert_eq!(b.status()["missing"], json!([]));
         assert_attributes(&mut client, &b, &attributes);
@@ -275,7 +275,11 @@ fn thirty_two_clients_on_both_nodes_lose_no_write() {
     let write = |client: usize| {
         let mut browser = sessions[client % SESSIONS].clone();
         for number in 0..WRITES {
-            let node = if (client + number).is_multiple_of(2) { &a } else { &b };
+            let node = if (client + number).is_multiple_of(2) {
+                &a
+            } else {
+                &b
+            };
             browser.set(
                 node,
                 &format!("c{client}-{number}"),
@@ -314,7 +318,7 @@ fn the_write_of_a_client_that_has_left_is_replicated() {
     let farm = farm();
     let patient = Duration::from_secs(60);
     let a = farm.node("A").drop_time(patient).start();
-    let mut b = farm.node("B").drop_time(patient).start();
+    let b = farm.node("B").drop_time(patient).start();
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);
     let mut client = Client::new();

@@ -368,7 +368,7 @@ impl NodeBuilder {
     ///
     /// It ends, or is not ready, within [`PATIENCE`].
     pub fn start(self) -> Node {
-        let mut node = self.spawn();
+        let node = self.spawn();
         node.wait_until_ready();
         node
     }

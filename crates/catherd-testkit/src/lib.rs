@@ -6,7 +6,7 @@
 //! use serde_json::json;
 //!
 //! let farm = Farm::new("target/debug/catherd"); // A test gives env!("CARGO_BIN_EXE_catherd").
-//! let mut a = farm.node("A").start();
+//! let a = farm.node("A").start();
 //! let b = farm.node("B").start();
 //! a.wait_for_members(&["B"]);
 //!

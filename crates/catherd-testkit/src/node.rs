@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::wait::{self, PATIENCE};
 #[derive(Debug)]
 pub struct Node {
     plan: Plan,
-    child: Child,
+    child: Mutex<Child>,
     log: PathBuf,
     starts: u32,
     _held: Held,
@@ -41,7 +42,7 @@ impl Node {
         let (child, log) = plan.spawn(1);
         Self {
             plan,
-            child,
+            child: Mutex::new(child),
             log,
             starts: 1,
             _held: held,
@@ -56,7 +57,7 @@ impl Node {
 
     /// The id of its process.
     pub fn process_id(&self) -> u32 {
-        self.child.id()
+        self.child().id()
     }
 
     /// The URL of `path` on it.
@@ -69,7 +70,7 @@ impl Node {
     /// # Panics
     ///
     /// It ends, or is not ready, within [`PATIENCE`].
-    pub fn wait_until_ready(&mut self) {
+    pub fn wait_until_ready(&self) {
         let mut client = Client::new();
         wait::until(&format!("node {} is ready", self.name()), PATIENCE, || {
             if let Some(status) = self.exit_status() {
@@ -195,15 +196,17 @@ impl Node {
     /// # Panics
     ///
     /// It had ended before.
-    pub fn kill(&mut self) {
+    pub fn kill(&self) {
         assert!(
             self.exit_status().is_none(),
             "{} had ended before:\n{}",
             self.name(),
             self.log()
         );
-        self.child.kill().expect("a running child can be killed");
-        self.child.wait().expect("a killed child can be waited for");
+        self.child().kill().expect("a running child can be killed");
+        self.child()
+            .wait()
+            .expect("a killed child can be waited for");
     }
 
     /// SIGKILL without waiting for the process to be gone: the kernel may take its time.
@@ -211,7 +214,7 @@ impl Node {
     /// # Panics
     ///
     /// It had ended before.
-    pub fn begin_to_kill(&mut self) {
+    pub fn begin_to_kill(&self) {
         self.signal(Signal::KILL);
     }
 
@@ -220,7 +223,7 @@ impl Node {
     /// # Panics
     ///
     /// It does not end with code 0 within [`PATIENCE`].
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.signal(Signal::TERM);
         self.expect_clean_end();
     }
@@ -230,7 +233,7 @@ impl Node {
     /// # Panics
     ///
     /// It does not end with code 0 within [`PATIENCE`].
-    pub fn interrupt(&mut self) {
+    pub fn interrupt(&self) {
         self.signal(Signal::INT);
         self.expect_clean_end();
     }
@@ -240,7 +243,7 @@ impl Node {
     /// # Panics
     ///
     /// It has ended.
-    pub fn pause(&mut self) {
+    pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
@@ -249,7 +252,7 @@ impl Node {
     /// # Panics
     ///
     /// It has ended.
-    pub fn resume(&mut self) {
+    pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -262,7 +265,9 @@ impl Node {
     pub fn start_again(&mut self) {
         assert!(self.exit_status().is_some(), "{} still runs", self.name());
         self.starts += 1;
-        (self.child, self.log) = self.plan.spawn(self.starts);
+        let (child, log) = self.plan.spawn(self.starts);
+        self.child = Mutex::new(child);
+        self.log = log;
         self.wait_until_ready();
     }
 
@@ -271,8 +276,8 @@ impl Node {
     /// # Panics
     ///
     /// The operating system does not say.
-    pub fn exit_status(&mut self) -> Option<ExitStatus> {
-        self.child
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.child()
             .try_wait()
             .expect("a child can be asked for its status")
     }
@@ -311,23 +316,28 @@ impl Node {
         Duration::from_nanos(nanos)
     }
 
+    /// A test that panicked elsewhere still has its children.
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn process_file(&self, name: &str) -> String {
         let path = format!("/proc/{}/{name}", self.process_id());
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
     }
 
-    fn signal(&mut self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         assert!(
             self.exit_status().is_none(),
             "{} has ended:\n{}",
             self.name(),
             self.log()
         );
-        kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
+        kill_process(Pid::from_child(&self.child()), signal).expect("a child can be signalled");
     }
 
-    fn expect_clean_end(&mut self) {
-        let status = wait_for_end(&mut self.child, self.plan.name.as_str());
+    fn expect_clean_end(&self) {
+        let status = wait_for_end(&mut self.child(), self.plan.name.as_str());
         assert_eq!(
             status.code(),
             Some(0),
@@ -363,8 +373,8 @@ impl Drop for Node {
         reason = "the harness shows it with the failed test"
     )]
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.child().kill());
+        drop(self.child().wait());
         if thread::panicking() {
             eprintln!(
                 "--- node {} wrote to standard error:\n{}---",

@@ -59,7 +59,7 @@ fn h54_a_synchronous_request_returns_when_all_other_nodes_have_the_session() {
     nodes[0].wait_for_members(&["B", "C"]);
     nodes[1].wait_for_members(&["A", "C"]);
     nodes[2].wait_for_members(&["A", "B"]);
-    let [a, b, mut c] = nodes;
+    let [a, b, c] = nodes;
     let mut client = Client::new();
     for round in 0..20 {
         client.set(&a, "round", &json!(round));

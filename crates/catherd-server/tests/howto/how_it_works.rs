@@ -117,7 +117,7 @@ fn h30_a_request_is_served_as_without_replication() {
 #[test]
 fn h31_the_response_is_held_back_until_the_session_is_replicated() {
     let farm = farm();
-    let (a, mut b) = patient_pair(&farm);
+    let (a, b) = patient_pair(&farm);
     let mut client = Client::new();
     client.session(&a);
     b.pause();
@@ -155,7 +155,7 @@ fn h33_without_acknowledgement_the_request_returns_when_its_data_is_handed_over(
         let builder = farm.node(name).drop_time(Duration::from_secs(60));
         builder.sender_attributes("waitForAck=\"false\"").start()
     };
-    let (a, mut b) = (node("A"), node("B"));
+    let (a, b) = (node("A"), node("B"));
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);
     let mut client = Client::new();
@@ -171,7 +171,7 @@ fn h33_without_acknowledgement_the_request_returns_when_its_data_is_handed_over(
 #[test]
 fn h36_a_crashed_node_is_removed_and_sent_nothing_more() {
     let farm = farm();
-    let (mut a, b) = farm.pair();
+    let (a, b) = farm.pair();
     let mut client = Client::new();
     client.set(&a, "user", &json!("Ada"));
     a.kill();
@@ -192,7 +192,7 @@ fn h36_a_crashed_node_is_removed_and_sent_nothing_more() {
 #[test]
 fn h37_after_a_crash_all_sessions_are_current() {
     let farm = farm();
-    let (mut a, b) = farm.pair();
+    let (a, b) = farm.pair();
     let mut clients: Vec<Client> = (0..20).map(|_| Client::new()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         for _ in 0..=number {
@@ -209,7 +209,7 @@ fn h37_after_a_crash_all_sessions_are_current() {
 #[test]
 fn h38_the_other_node_serves_the_session_as_any_other_request() {
     let farm = farm();
-    let (mut a, b) = farm.pair();
+    let (a, b) = farm.pair();
     let mut client = Client::new();
     client.set(&a, "user", &json!("Ada"));
     let key = client.key();

@@ -43,7 +43,7 @@ fn h45_a_heartbeat_has_the_address_and_the_tcp_listen_port() {
 fn h46_a_member_that_is_silent_for_the_drop_time_is_dropped_and_comes_back() {
     let farm = farm();
     let drop_time = Duration::from_millis(1000);
-    let mut a = farm.node("A").drop_time(drop_time).start();
+    let a = farm.node("A").drop_time(drop_time).start();
     let b = farm.node("B").drop_time(drop_time).start();
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);

@@ -183,7 +183,7 @@ fn sticks_and_survives(farm: &Farm, start: impl FnOnce([u16; 2]) -> Balancer) {
             assert_eq!(client.session(&balancer).json()["node"], json!(home));
         }
     }
-    let [mut first, second] = nodes;
+    let [first, second] = nodes;
     first.kill();
     for client in &mut clients {
         let (key, route) = (client.key(), client.route());
