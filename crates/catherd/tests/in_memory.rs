@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use catherd::core::membership::MemberEvent;
 use catherd::testing::Network;
-use catherd::{Attribute, Session};
+use catherd::{Attribute, Event, Session};
 use farm::{A, B, Node, two_with};
 use http::StatusCode;
 
@@ -273,8 +274,8 @@ async fn a_second_node_of_one_name_is_refused_while_the_first_lives() {
     let twin = Node::start(&network.host([10, 0, 0, 3]), "A", "one", app()).await;
     loop {
         let event = tokio::time::timeout(Duration::from_secs(30), events.next()).await;
-        if let catherd::Event::NameTaken { name, .. } = event.unwrap().unwrap() {
-            assert_eq!(name, "A");
+        if let Event::Member(MemberEvent::NameTaken { holder, .. }) = event.unwrap().unwrap() {
+            assert_eq!(holder.name, "A");
             break;
         }
     }
@@ -282,6 +283,6 @@ async fn a_second_node_of_one_name_is_refused_while_the_first_lives() {
     let first = a.cluster.status().incarnation;
     assert_eq!(b.cluster.status().members[0].incarnation, first);
     network.crash(A);
-    b.sees(&[]).await;
     tokio::join!(twin.cluster.ready(), b.sees(&["A"]));
+    assert_eq!(b.cluster.status().members[0].incarnation, twin.cluster.status().incarnation);
 }

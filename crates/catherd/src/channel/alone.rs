@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::{Frame, Outcome, Ticket as FrameTicket};
-use catherd_core::message::{Answer, Message};
+use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -75,8 +75,10 @@ impl Channel for Alone {
     }
 
     fn become_ready(&self) {
-        self.view
-            .send_modify(|view| Arc::make_mut(view).myself.is_ready = true);
+        self.view.send_modify(|view| {
+            let who = &mut Arc::make_mut(view).who;
+            Arc::make_mut(who).myself.state = MemberState::Ready;
+        });
     }
 
     fn met(&self) -> BoxFuture<'static, ()> {

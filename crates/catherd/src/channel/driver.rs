@@ -11,27 +11,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use catherd_core::membership::{
-    ConnectFailure, Direction, Effect, GoneWhy, MemberEvent, Membership, SuspectWhy,
-};
+use catherd_core::membership::{ConnectFailure, Direction, Effect, Membership};
 use catherd_core::message::{
-    FrameKind, FrameReader, Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome,
+    FrameKind, FrameReader, Heartbeat, Hello, Message, Purpose, Refusal, Welcome,
 };
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::View;
 use super::incoming::Incoming;
 use super::outgoing::{Link, Peer, PeerSays, bad};
 use super::tcp::Shared;
-use super::{View, ViewMember};
 use crate::cluster::Event;
 use crate::env::{Env, Place};
 
 /// What the driver is told.
 pub(super) enum Input {
-    Heartbeat(Heartbeat),
+    /// Heard, in a datagram of so many bytes.
+    Heartbeat {
+        heartbeat: Heartbeat,
+        bytes: usize,
+    },
     /// Somebody opened a connection; `close` ends it when the member is gone.
     Hello {
         hello: Hello,
@@ -56,18 +58,19 @@ pub(super) enum Input {
     },
     Probed {
         member: Incarnation,
-        answered: bool,
+        outcome: Result<Welcome, ConnectFailure>,
     },
     Says {
         member: Incarnation,
         what: PeerSays,
     },
     BecomeReady,
-    /// Goodbyes are about to be said: meet nobody, suspect nobody.
-    Leaving {
-        noted: oneshot::Sender<()>,
-    },
+    /// Say goodbye, meet nobody, suspect nobody.
     Leave {
+        queues_empty: bool,
+    },
+    /// Close everything.
+    End {
         done: oneshot::Sender<()>,
     },
 }
@@ -79,6 +82,10 @@ pub(super) struct Driver<E: Env> {
     pub(super) group: Arc<E::Datagrams>,
     pub(super) inputs: mpsc::Receiver<Input>,
     pub(super) incoming: BTreeMap<Incarnation, Vec<Arc<Notify>>>,
+    /// How long the datagram was that is being handled.
+    pub(super) heard_bytes: usize,
+    /// Whether all that was queued has been sent, when this node leaves.
+    pub(super) queues_empty: bool,
 }
 
 impl<E: Env> Driver<E> {
@@ -96,7 +103,7 @@ impl<E: Env> Driver<E> {
             tokio::select! {
                 biased;
                 input = self.inputs.recv() => match input {
-                    Some(Input::Leave { done }) => {
+                    Some(Input::End { done }) => {
                         self.end();
                         // Whoever asked may have stopped waiting.
                         let _ = done.send(());
@@ -113,7 +120,10 @@ impl<E: Env> Driver<E> {
     fn handle(&mut self, input: Input) {
         let now = self.env.now();
         match input {
-            Input::Heartbeat(heartbeat) => self.membership.handle_heartbeat(now, &heartbeat),
+            Input::Heartbeat { heartbeat, bytes } => {
+                self.heard_bytes = bytes;
+                self.membership.handle_heartbeat(now, &heartbeat);
+            }
             Input::Hello {
                 hello,
                 close,
@@ -134,9 +144,11 @@ impl<E: Env> Driver<E> {
                 welcome,
                 link,
             } => {
+                // In its place first: the membership may have something to say over it.
                 self.replace_link(expected, Some(link));
-                self.membership
-                    .handle_welcome(now, Some(expected), &welcome);
+                if !self.membership.handle_welcome(now, expected, &welcome) {
+                    self.replace_link(expected, None);
+                }
             }
             Input::ConnectFailed { member, failure } => {
                 self.membership.handle_connect_failed(now, member, failure);
@@ -146,8 +158,9 @@ impl<E: Env> Driver<E> {
                 number,
                 close,
             } => self.link_lost(now, member, number, close),
-            Input::Probed { member, answered } => {
-                self.membership.handle_probe(now, member, answered);
+            Input::Probed { member, outcome } => {
+                self.membership
+                    .handle_probe(now, member, outcome.as_ref().map_err(|&f| f));
             }
             Input::Says {
                 member,
@@ -163,17 +176,13 @@ impl<E: Env> Driver<E> {
             }
             Input::BecomeReady => {
                 self.membership.become_ready(now);
-                for link in self.shared.links() {
-                    link.tell(&Message::Ready);
-                }
                 self.shared.delivery.happened(Event::Ready);
             }
-            Input::Leaving { noted } => {
+            Input::Leave { queues_empty } => {
+                self.queues_empty = queues_empty;
                 self.membership.leave(now);
-                // Whoever asked may have stopped waiting.
-                let _ = noted.send(());
             }
-            Input::Leave { .. } => unreachable!("handled where the loop can end"),
+            Input::End { .. } => unreachable!("handled where the loop can end"),
         }
     }
 
@@ -225,15 +234,13 @@ impl<E: Env> Driver<E> {
             match effect {
                 Effect::SendHeartbeat(heartbeat) => {
                     let datagram = heartbeat.to_datagram(self.shared.key.as_ref());
-                    if self
-                        .env
-                        .send_datagram(&self.group, &datagram)
-                        .await
-                        .is_err()
-                    {
-                        self.shared
-                            .heartbeats_unsent
-                            .fetch_add(1, Ordering::Relaxed);
+                    self.send(&datagram).await;
+                }
+                Effect::AnswerHeartbeat(heartbeat) => {
+                    // A datagram never triggers a larger one.
+                    let datagram = heartbeat.to_datagram(self.shared.key.as_ref());
+                    if datagram.len() <= self.heard_bytes {
+                        self.send(&datagram).await;
                     }
                 }
                 Effect::Connect {
@@ -246,7 +253,18 @@ impl<E: Env> Driver<E> {
                 Effect::Probe {
                     incarnation,
                     address,
-                } => self.probe(incarnation, address),
+                    deadline,
+                } => {
+                    self.probe(incarnation, address, deadline);
+                }
+                Effect::SendReady { incarnation } => self.tell(incarnation, &Message::Ready),
+                Effect::SendGoodbye { incarnation } => {
+                    // A test that makes this fail wants a node that leaves without a word.
+                    if self.env.faults().at(Place::BeforeGoodbye).await.is_ok() {
+                        let queues_empty = self.queues_empty;
+                        self.tell(incarnation, &Message::Goodbye { queues_empty });
+                    }
+                }
                 Effect::Disconnect { incarnation } => {
                     // The view first: nobody is to queue for a link that is about to close.
                     self.publish();
@@ -255,7 +273,7 @@ impl<E: Env> Driver<E> {
                         close.notify_one();
                     }
                 }
-                Effect::Event(event) => self.shared.delivery.happened(to_event(event)),
+                Effect::Event(event) => self.shared.delivery.happened(Event::Member(event)),
                 // An effect of a later core, which this shell does not know how to carry out.
                 _ => {}
             }
@@ -263,10 +281,24 @@ impl<E: Env> Driver<E> {
         self.publish();
     }
 
+    async fn send(&self, datagram: &[u8]) {
+        if self.env.send_datagram(&self.group, datagram).await.is_err() {
+            self.shared
+                .heartbeats_unsent
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn tell(&self, member: Incarnation, message: &Message) {
+        if let Some(link) = self.shared.link_to(member) {
+            link.tell(message);
+        }
+    }
+
     fn publish(&self) {
         let view = view_of(&self.membership);
         self.shared.publish(view, self.membership.is_settled());
-        self.shared.count(&self.membership);
+        self.shared.count(self.membership.counters());
     }
 
     fn connect(&self, member: Incarnation, name: String, address: SocketAddr) {
@@ -307,22 +339,20 @@ impl<E: Env> Driver<E> {
     }
 
     /// A question that the process answers: a connection that is merely accepted proves nothing.
-    fn probe(&self, member: Incarnation, address: SocketAddr) {
+    fn probe(&self, member: Incarnation, address: SocketAddr, deadline: Time) {
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
         let hello = self
             .membership
             .hello_for(member, Purpose::Probe, self.env.now());
-        let deadline = self.env.now() + self.shared.handshake;
         drop(self.env.spawn(async move {
-            let answered = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                opened = open(&env, &shared, address, &hello) => match opened {
-                    Ok((_, _, welcome)) => welcome.incarnation == member,
-                    Err(_) => false,
-                },
-                () = env.sleep_until(deadline) => false,
+                opened = open(&env, &shared, address, &hello) => opened.map(|(.., welcome)| welcome),
+                // The membership looks at the deadline itself.
+                () = env.sleep_until(deadline) => return,
             };
-            let _ = shared.driver.send(Input::Probed { member, answered }).await;
+            // A driver that has ended asks nobody any more.
+            let _ = shared.driver.send(Input::Probed { member, outcome }).await;
         }));
     }
 
@@ -372,9 +402,6 @@ async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
     if shared.driver.send(welcomed).await.is_err() {
         return;
     }
-    if shared.is_ready() {
-        link.tell(&Message::Ready);
-    }
     let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
     let ended = link.run(reader, up.buffer, says).await;
     report(shared, &link.name, ended);
@@ -394,20 +421,26 @@ async fn open<E: Env>(
     address: SocketAddr,
     hello: &Hello,
 ) -> Result<(E::Stream, BytesMut, Welcome), ConnectFailure> {
-    let unreachable = |_: io::Error| ConnectFailure::Unreachable;
-    let mut stream = env.connect(address).await.map_err(unreachable)?;
-    env.faults()
-        .at(Place::BeforeHello)
-        .await
-        .map_err(unreachable)?;
+    let mut stream = env.connect(address).await.map_err(failure)?;
+    env.faults().at(Place::BeforeHello).await.map_err(failure)?;
     let frame = Message::Hello(hello.clone()).to_frame(shared.key.as_ref());
-    stream.write_all(&frame).await.map_err(unreachable)?;
-    stream.flush().await.map_err(unreachable)?;
+    stream.write_all(&frame).await.map_err(failure)?;
+    stream.flush().await.map_err(failure)?;
     let mut buffer = BytesMut::new();
     match first_message(&mut stream, &mut buffer, shared).await {
         Ok(Message::Welcome(welcome)) => Ok((stream, buffer, welcome)),
         Ok(Message::Refused(refusal)) => Err(ConnectFailure::Refused(refusal)),
-        Ok(_) | Err(_) => Err(ConnectFailure::Unreachable),
+        Ok(_) => Err(ConnectFailure::Unreachable),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// A kernel that answers for a process says that the process has ended.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failure(error: io::Error) -> ConnectFailure {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => ConnectFailure::Reset,
+        _ => ConnectFailure::Unreachable,
     }
 }
 
@@ -513,97 +546,14 @@ fn report(shared: &Shared, from: &str, ended: io::Result<()>) {
 }
 
 fn view_of(membership: &Membership) -> View {
-    let view = membership.view();
-    let members = view.members.iter().map(|member| ViewMember {
-        incarnation: member.incarnation,
-        name: member.name.clone(),
-        address: member.address,
-        domain: member.domain.clone(),
-        is_ready: member.state == MemberState::Ready,
-        is_suspect: member.suspect,
-    });
-    let myself = &view.myself;
     View {
-        myself: ViewMember {
-            incarnation: myself.incarnation,
-            name: myself.name.clone(),
-            address: myself.address,
-            domain: myself.domain.clone(),
-            is_ready: view.state == MemberState::Ready,
-            is_suspect: false,
-        },
-        members: members.collect(),
+        who: Arc::clone(membership.view()),
         missing: membership
             .missing()
-            .map(|(name, _)| name.to_owned())
+            .map(|missing| missing.name.clone())
             .collect(),
         declared_gone: membership.declared_gone(),
         is_leaving: membership.is_leaving(),
-    }
-}
-
-fn to_event(event: MemberEvent) -> Event {
-    match event {
-        MemberEvent::Added { name, address } => Event::MemberAdded { name, address },
-        MemberEvent::Ready { name } => Event::MemberReady { name },
-        MemberEvent::Suspect { name, why } => {
-            let why = match why {
-                SuspectWhy::Silent => "no heartbeat for the drop time",
-                SuspectWhy::LinkLost => "its connection broke",
-                SuspectWhy::Rival => "another process has its name",
-                SuspectWhy::Late => "its heartbeat is late, and another member is gone",
-            };
-            Event::MemberSuspect {
-                name,
-                why: why.to_owned(),
-            }
-        }
-        MemberEvent::Gone { name, why } => {
-            let why = match why {
-                GoneWhy::ProbeFailed => "it did not answer a probe",
-                GoneWhy::Goodbye => "it said goodbye",
-                GoneWhy::NewIncarnation => "another process has taken its place",
-            };
-            Event::MemberGone {
-                name,
-                why: why.to_owned(),
-            }
-        }
-        MemberEvent::Refused {
-            name,
-            address,
-            refusal,
-            by_us,
-        } => {
-            let by = if by_us {
-                "refused here"
-            } else {
-                "refused there"
-            };
-            let why = format!("{by}: {}", remedy(refusal));
-            Event::HelloRefused { name, address, why }
-        }
-        MemberEvent::NameTaken { name, address } => Event::NameTaken { name, address },
-        MemberEvent::Alone => Event::Alone,
-        // Events of a later core are told when this shell knows them.
-        other => Event::HelloRefused {
-            name: format!("{other:?}"),
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            why: "an event that this release cannot name".to_owned(),
-        },
-    }
-}
-
-fn remedy(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::OtherCluster => "it is of another cluster; give all members one clusterId",
-        Refusal::NoCommonProtocol => "the releases have no protocol in common; update the older",
-        Refusal::NameTaken => "a live member has this name; give each node its own jvmRoute",
-        Refusal::OtherIncarnation => "another process listens there by now",
-        Refusal::Myself => "it has the identity of this process; start it anew",
-        Refusal::Leaving => "the node is leaving",
-        Refusal::Full => "the node knows as many processes as it can hold",
-        _ => "for a reason that this release does not know",
     }
 }
 

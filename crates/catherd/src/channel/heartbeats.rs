@@ -34,7 +34,12 @@ pub(super) async fn hear<E: Env>(
         };
         match Heartbeat::from_datagram(&buffer[..len], &cluster, key.as_ref()) {
             // A flood is dropped here: heartbeats come again.
-            Ok(heartbeat) => drop(driver.try_send(Input::Heartbeat(heartbeat))),
+            Ok(heartbeat) => {
+                drop(driver.try_send(Input::Heartbeat {
+                    heartbeat,
+                    bytes: len,
+                }));
+            }
             Err(_) => delivery.bad_datagram(),
         }
     }

@@ -17,20 +17,22 @@ mod outgoing;
 mod tcp;
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Frame};
-use catherd_core::message::{Answer, Message};
-use catherd_core::placement::{Candidate, Placement};
+use catherd_core::membership::{self, Member};
+use catherd_core::message::{Answer, MemberState, Message};
+use catherd_core::placement::Placement;
 use catherd_core::session::Fragment;
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::BoxFuture;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::sync::watch;
 
 pub(crate) use alone::Alone;
@@ -134,13 +136,13 @@ pub struct Ticket {
     pub frame: catherd_core::link::Ticket,
 }
 
-/// The members of a cluster, as a node sees them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// Who is a member, as this node sees it, and what goes with that.
+///
+/// Dereferences to the view of the membership: `view.members`, `view.named("A")`.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct View {
-    /// This node.
-    pub myself: ViewMember,
-    /// The others, sorted by incarnation: those with a hello in both directions.
-    pub members: Vec<ViewMember>,
+    /// This node, and those with a hello in both directions.
+    pub who: Arc<membership::View>,
     /// Names of members that were declared gone and have not said goodbye.
     pub missing: Vec<String>,
     /// How many members this node has declared gone after a failed probe, so far.
@@ -149,76 +151,52 @@ pub struct View {
     pub is_leaving: bool,
 }
 
-/// A member of a view.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ViewMember {
-    /// The process.
-    pub incarnation: Incarnation,
-    /// Its name: the route of its cookies.
-    pub name: String,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its domain.
-    pub domain: String,
-    /// Whether it has its state, and is waited for.
-    pub is_ready: bool,
-    /// Whether a probe is deciding about it.
-    pub is_suspect: bool,
-}
+impl Deref for View {
+    type Target = membership::View;
 
-impl Default for ViewMember {
-    fn default() -> Self {
-        Self {
-            incarnation: Incarnation::from_bits(1),
-            name: String::new(),
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            domain: String::new(),
-            is_ready: false,
-            is_suspect: false,
-        }
+    fn deref(&self) -> &membership::View {
+        &self.who
     }
 }
 
 impl View {
-    /// The member with this name.
-    pub fn named(&self, name: &str) -> Option<&ViewMember> {
-        self.members.iter().find(|member| member.name == name)
-    }
-
-    /// The member that is this process.
-    pub fn member(&self, incarnation: Incarnation) -> Option<&ViewMember> {
-        let at = self
-            .members
-            .binary_search_by_key(&incarnation, |member| member.incarnation);
-        at.ok().map(|at| &self.members[at])
+    /// The view of a node that has met nobody.
+    pub fn alone(name: &str, incarnation: Incarnation) -> Self {
+        let myself = Member {
+            incarnation,
+            name: name.to_owned(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            domain: String::new(),
+            state: MemberState::Joining,
+            is_suspect: false,
+        };
+        Self {
+            who: Arc::new(membership::View {
+                myself,
+                members: Vec::new(),
+            }),
+            missing: Vec::new(),
+            declared_gone: 0,
+            is_leaving: false,
+        }
     }
 
     /// Whether writers wait for this member.
     pub fn is_ready(&self, incarnation: Incarnation) -> bool {
         self.member(incarnation)
-            .is_some_and(|member| member.is_ready)
+            .is_some_and(|member| member.state == MemberState::Ready)
     }
 
-    /// Appends the members that hold a session of this node besides it: members of its domain.
+    /// Whether this node has its state.
+    pub fn am_ready(&self) -> bool {
+        self.myself.state == MemberState::Ready
+    }
+
+    /// Appends the others that hold a session of this node.
     pub fn holders(&self, placement: Placement, key: Key, out: &mut Vec<Incarnation>) {
-        let near = |member: &&ViewMember| member.domain == self.myself.domain;
-        let candidate = |member: &ViewMember| member.incarnation;
-        match placement {
-            Placement::Nobody => {}
-            // The usual case, without a list of candidates.
-            Placement::Everyone => out.extend(self.members.iter().filter(near).map(candidate)),
-            Placement::Backups { .. } => {
-                let others = self.members.iter().filter(near);
-                let candidates: Vec<_> = others
-                    .chain([&self.myself])
-                    .map(|member| Candidate {
-                        incarnation: member.incarnation,
-                        name: &member.name,
-                    })
-                    .collect();
-                placement.holders(key, self.myself.incarnation, &candidates, out);
-            }
-        }
+        let myself = self.myself.incarnation;
+        placement.holders(&key, myself, &self.who, out);
+        out.retain(|&holder| holder != myself);
     }
 
     /// Whether a member was declared gone and has not said goodbye.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
-use catherd_core::membership::{Membership, MembershipConfig, Myself};
+use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself};
 use catherd_core::message::{Answer, ClusterKey, Message};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
@@ -24,7 +24,7 @@ use super::heartbeats;
 use super::outgoing::Link;
 use super::{Channel, Delivery, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
-use crate::env::{Env, Group, Place};
+use crate::env::{Env, Group};
 
 /// What a channel needs to know.
 #[derive(Clone, Debug)]
@@ -102,10 +102,6 @@ impl Shared {
         std::mem::take(&mut links.by_member).into_values().collect()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.view.borrow().myself.is_ready
-    }
-
     pub(super) fn publish(&self, view: View, met: bool) {
         self.view.send_if_modified(|published| {
             let changed = **published != view;
@@ -118,13 +114,33 @@ impl Shared {
             .send_if_modified(|published| std::mem::replace(published, met) != met);
     }
 
-    pub(super) fn count(&self, membership: &Membership) {
-        let mut counters = membership.counters();
-        counters.insert(
-            "heartbeats_unsent".to_owned(),
-            self.heartbeats_unsent.load(Ordering::Relaxed),
-        );
-        *self.counters.lock() = counters;
+    pub(super) fn count(&self, counters: &MembershipCounters) {
+        let unsent = self.heartbeats_unsent.load(Ordering::Relaxed);
+        let figures = [
+            ("heartbeats_sent", counters.heartbeats_sent),
+            ("heartbeats_unsent", unsent),
+            ("heartbeats_answered", counters.heartbeats_answered),
+            ("heartbeats_heard", counters.heartbeats_heard),
+            ("heartbeats_own", counters.heartbeats_own),
+            ("heartbeats_replayed", counters.heartbeats_replayed),
+            ("heartbeats_of_the_ended", counters.heartbeats_of_the_ended),
+            (
+                "heartbeats_of_taken_names",
+                counters.heartbeats_of_taken_names,
+            ),
+            ("heartbeats_over_cap", counters.heartbeats_over_cap),
+            ("hellos_accepted", counters.hellos_accepted),
+            ("hellos_refused", counters.hellos_refused),
+            ("connects", counters.connects),
+            ("connects_failed", counters.connects_failed),
+            ("probes", counters.probes),
+            ("probes_failed", counters.probes_failed),
+            ("goodbyes_ignored", counters.goodbyes_ignored),
+        ];
+        let figures = figures
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count));
+        *self.counters.lock() = figures.collect();
     }
 }
 
@@ -169,7 +185,6 @@ impl TcpChannel {
             domain: config.domain,
         };
         let connections = 16 + 8 * config.membership.members_max;
-        let membership = Membership::new(config.membership, myself, now);
         let shared = Arc::new(Shared {
             key: config.key.clone(),
             outbox: config.outbox,
@@ -182,7 +197,7 @@ impl TcpChannel {
             is_closed: AtomicBool::new(false),
             links: RwLock::default(),
             link_count: watch::Sender::new(0),
-            view: watch::Sender::new(Arc::default()),
+            view: watch::Sender::new(Arc::new(View::alone(&myself.name, myself.incarnation))),
             met: watch::Sender::new(false),
             counters: Mutex::default(),
         });
@@ -200,6 +215,7 @@ impl TcpChannel {
             listener,
             connections,
         )));
+        let membership = Membership::new(config.membership, myself, now);
         let run = Driver {
             env: env.clone(),
             shared: Arc::clone(&shared),
@@ -207,6 +223,8 @@ impl TcpChannel {
             group,
             inputs,
             incoming: BTreeMap::new(),
+            heard_bytes: 0,
+            queues_empty: false,
         };
         drop(env.spawn(run.run()));
         Ok(Self {
@@ -374,17 +392,8 @@ impl Channel for TcpChannel {
                 drained = drained => drained,
                 () = sleep.sleep_until(deadline) => false,
             };
-            let (noted, is_noted) = oneshot::channel();
-            if shared.driver.send(Input::Leaving { noted }).await.is_ok() {
-                // A driver that ended without saying so suspects nobody either.
-                let _ = is_noted.await;
-            }
-            // A test that makes this fail wants a node that leaves without a word.
-            if sleep.faults().at(Place::BeforeGoodbye).await.is_ok() {
-                for link in &links {
-                    link.tell(&Message::Goodbye { queues_empty });
-                }
-            }
+            // A driver that has ended has closed everything.
+            let _ = shared.driver.send(Input::Leave { queues_empty }).await;
             // Who has read the goodbye closes its connections. A socket that is closed here while
             // something is still unread would take the goodbye with it.
             let mut link_count = shared.link_count.subscribe();
@@ -395,7 +404,7 @@ impl Channel for TcpChannel {
             }
             shared.is_closed.store(true, Ordering::Relaxed);
             let (done, left) = oneshot::channel();
-            if shared.driver.send(Input::Leave { done }).await.is_ok() {
+            if shared.driver.send(Input::End { done }).await.is_ok() {
                 // A driver that ended without saying so has nothing left to close.
                 let _ = left.await;
             }

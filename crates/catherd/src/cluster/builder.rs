@@ -13,7 +13,7 @@ use catherd_core::version::Incarnation;
 
 use super::handle::Cluster;
 use super::node::Node;
-use crate::channel::{Alone, Channel, Delivery, TcpChannel, TcpConfig, View, ViewMember};
+use crate::channel::{Alone, Channel, Delivery, TcpChannel, TcpConfig, View};
 use crate::env::{Env, Group, System};
 
 /// When a request returns (HOW-TO, "Cluster Configuration": `replicationMode`).
@@ -280,15 +280,7 @@ impl ClusterBuilder {
             check_name("node_name", &self.name)?;
         }
         let node = self.to_node(&System::new(tokio::runtime::Handle::current()));
-        let myself = ViewMember {
-            incarnation: node.incarnation,
-            name: self.name,
-            ..ViewMember::default()
-        };
-        let channel = Alone::new(View {
-            myself,
-            ..View::default()
-        });
+        let channel = Alone::new(View::alone(&self.name, node.incarnation));
         channel.become_ready();
         Ok(Cluster::new(node, Arc::new(channel)))
     }

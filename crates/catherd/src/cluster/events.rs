@@ -1,39 +1,14 @@
 //! One stream of what happens on a node: logs, listeners and users are fed from it.
 
-use std::net::SocketAddr;
-
+use catherd_core::membership::MemberEvent;
 use tokio::sync::broadcast;
 
 /// Something happened on this node. Sessions are named by a keyed hash, never by their key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A member is in the view: a hello went in both directions.
-    MemberAdded {
-        /// Its name.
-        name: String,
-        /// Where it listens.
-        address: SocketAddr,
-    },
-    /// A member has its state, and is waited for.
-    MemberReady {
-        /// Its name.
-        name: String,
-    },
-    /// A member is silent, or its connection broke; a probe decides.
-    MemberSuspect {
-        /// Its name.
-        name: String,
-        /// What made it suspect.
-        why: String,
-    },
-    /// A member is out of the view.
-    MemberGone {
-        /// Its name.
-        name: String,
-        /// Why.
-        why: String,
-    },
+    /// Something about a member: heard, added, ready, suspect, gone.
+    Member(MemberEvent),
     /// A member did not acknowledge in time; it is not waited for until it does.
     MemberSlow {
         /// Its name.
@@ -44,24 +19,6 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// A hello was refused, here or there.
-    HelloRefused {
-        /// The other's name, as far as known.
-        name: String,
-        /// Its address.
-        address: SocketAddr,
-        /// Why, and what to do.
-        why: String,
-    },
-    /// Another live process has the name of a member, or of this node.
-    NameTaken {
-        /// The name.
-        name: String,
-        /// Where the other one is.
-        address: SocketAddr,
-    },
-    /// No other member was heard.
-    Alone,
     /// This node has its state and is waited for.
     Ready,
     /// A session ended here.
@@ -154,14 +111,7 @@ impl Event {
     pub(super) fn log(&self, node: &str) {
         use tracing::{debug, error, info, warn};
         match self {
-            Self::MemberAdded { name, address } => {
-                info!(node, member = name, %address, "member added");
-            }
-            Self::MemberReady { name } => info!(node, member = name, "member ready"),
-            Self::MemberSuspect { name, why } => {
-                warn!(node, member = name, why, "member suspect");
-            }
-            Self::MemberGone { name, why } => warn!(node, member = name, why, "member gone"),
+            Self::Member(event) => log_member(event, node),
             Self::MemberSlow { name } => {
                 warn!(
                     node,
@@ -172,16 +122,6 @@ impl Event {
             Self::MemberRecovered { name } => {
                 info!(node, member = name, "member acknowledges again");
             }
-            Self::HelloRefused { name, address, why } => {
-                warn!(node, member = name, %address, why, "hello refused");
-            }
-            Self::NameTaken { name, address } => error!(
-                node,
-                member = name,
-                %address,
-                "two live nodes have one name; give each its own jvmRoute"
-            ),
-            Self::Alone => warn!(node, "no other member heard"),
             Self::Ready => info!(node, "ready"),
             Self::SessionDestroyed {
                 context,
@@ -233,5 +173,31 @@ impl Event {
                 );
             }
         }
+    }
+}
+
+fn log_member(event: &MemberEvent, node: &str) {
+    use tracing::{debug, error, info, warn};
+    match event {
+        MemberEvent::Heard(who) => {
+            debug!(node, member = who.name, address = %who.address, "member heard")
+        }
+        MemberEvent::Added(who) => {
+            info!(node, member = who.name, address = %who.address, "member added")
+        }
+        MemberEvent::Ready(who) => info!(node, member = who.name, "member ready"),
+        MemberEvent::Suspect(who, cause) => {
+            warn!(node, member = who.name, why = %cause, "member suspect")
+        }
+        MemberEvent::Trusted(who) => info!(node, member = who.name, "member trusted"),
+        MemberEvent::Gone(who, cause) => {
+            warn!(node, member = who.name, why = %cause, "member gone")
+        }
+        MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => error!(node, "{event}"),
+        MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
+            warn!(node, "{event}");
+        }
+        MemberEvent::Alone => warn!(node, "{event}"),
+        _ => info!(node, "{event}"),
     }
 }

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use catherd_core::membership::Member;
+use catherd_core::message::MemberState;
+
 use super::builder::ClusterBuilder;
 use super::events::Events;
 use super::node::Node;
@@ -51,7 +54,7 @@ impl Cluster {
         let mut views = channel.watch();
         // The sender lives as long as the channel.
         let _ = views
-            .wait_for(|view| view.myself.is_ready || view.is_leaving)
+            .wait_for(|view| view.am_ready() || view.is_leaving)
             .await;
     }
 
@@ -70,7 +73,7 @@ impl Cluster {
     /// Whether this node is ready and not leaving.
     pub fn is_ready(&self) -> bool {
         let view = self.node.channel().view();
-        view.myself.is_ready && !view.is_leaving
+        view.am_ready() && !view.is_leaving
     }
 
     /// What happens on this node, from now on.
@@ -104,10 +107,10 @@ impl Cluster {
         self.node.close();
     }
 
-    fn member_status(&self, member: &crate::channel::ViewMember) -> MemberStatus {
+    fn member_status(&self, member: &Member) -> MemberStatus {
         MemberStatus {
             name: member.name.clone(),
-            state: match (member.is_suspect, member.is_ready) {
+            state: match (member.is_suspect, member.state == MemberState::Ready) {
                 (true, _) => "suspect",
                 (false, true) => "ready",
                 (false, false) => "joining",
@@ -121,7 +124,7 @@ impl Cluster {
 }
 
 fn state(view: &View, is_closed: bool) -> &'static str {
-    match (is_closed || view.is_leaving, view.myself.is_ready) {
+    match (is_closed || view.is_leaving, view.am_ready()) {
         (true, _) => "leaving",
         (false, true) => "ready",
         (false, false) => "joining",

@@ -190,8 +190,10 @@ impl ContextInner {
             (Here::Complete { served: true }, Some(route)) if route == self.node.name => {
                 Ask::Nobody
             }
+            // A route with this node's name that it has not served is that of a node that is gone.
             (_, Some(route)) => view
                 .named(route)
+                .filter(|member| member.incarnation != self.node.incarnation)
                 .map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation)),
             (_, None) => Ask::Everyone,
         }

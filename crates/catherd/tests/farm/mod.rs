@@ -57,7 +57,11 @@ impl Node {
         let sees = |view: &catherd::channel::View| {
             let mut seen: Vec<_> = view.members.iter().map(|member| &*member.name).collect();
             seen.sort_unstable();
-            seen == names && view.members.iter().all(|member| member.is_ready)
+            seen == names
+                && view
+                    .members
+                    .iter()
+                    .all(|member| view.is_ready(member.incarnation))
         };
         let waited = self.cluster.wait_for_members(sees);
         tokio::time::timeout(Duration::from_secs(60), waited)

@@ -1,0 +1,142 @@
+//! Heartbeats: sent, heard, answered.
+
+use super::effect::Effect;
+use super::machine::Membership;
+use super::peer::{Contender, RetiredReason};
+use crate::message::{Heartbeat, Protocols};
+use crate::time::Time;
+
+impl Membership {
+    /// A heartbeat came in from the group; its MAC was checked.
+    pub fn handle_heartbeat(&mut self, now: Time, heartbeat: &Heartbeat) {
+        self.hear(now, heartbeat);
+        self.settle(now);
+    }
+
+    pub(super) fn send_heartbeat_when_due(&mut self, now: Time) {
+        if self.is_leaving || now < self.heartbeat_at {
+            return;
+        }
+        // One, however many were missed: nobody gains by hearing those of the past.
+        self.heartbeat_at += self.config.frequency;
+        if self.heartbeat_at <= now {
+            self.heartbeat_at = now + self.config.frequency;
+        }
+        let heartbeat = self.heartbeat(now, HEARD_MAX);
+        self.push(Effect::SendHeartbeat(heartbeat));
+    }
+
+    fn hear(&mut self, now: Time, heartbeat: &Heartbeat) {
+        if heartbeat.cluster != self.config.cluster {
+            self.counters.heartbeats_of_another_cluster += 1;
+        } else if heartbeat.incarnation == self.myself.incarnation {
+            self.counters.heartbeats_own += 1;
+        } else if heartbeat.name == self.myself.name {
+            self.counters.heartbeats_of_taken_names += 1;
+            self.hear_namesake(now, Contender::from_heartbeat(heartbeat, now).who);
+        } else if self.peers.contains_key(&heartbeat.incarnation) {
+            self.hear_known(now, heartbeat);
+        } else {
+            self.hear_unknown(now, heartbeat);
+        }
+    }
+
+    fn hear_known(&mut self, now: Time, heartbeat: &Heartbeat) {
+        let Some(peer) = self.peers.get_mut(&heartbeat.incarnation) else {
+            return;
+        };
+        if heartbeat.name != peer.who.name {
+            self.counters.heartbeats_of_taken_names += 1;
+            return;
+        }
+        if heartbeat.counter <= peer.counter {
+            self.counters.heartbeats_replayed += 1;
+            return;
+        }
+        self.counters.heartbeats_heard += 1;
+        peer.counter = heartbeat.counter;
+        peer.heard_at = Some(now);
+        peer.alive_at = now;
+        if let Some(probe) = &mut peer.probe {
+            probe.is_heard_since = true;
+        }
+        // What a connection said counts more than what a datagram says: on the connection the
+        // state comes in order with the fragments, and nobody can be made to call elsewhere.
+        if !peer.is_verified {
+            peer.who.address = heartbeat.address;
+            peer.domain.clone_from(&heartbeat.domain);
+            peer.state = heartbeat.state;
+        }
+    }
+
+    fn hear_unknown(&mut self, now: Time, heartbeat: &Heartbeat) {
+        let retired = self.retired.get(&heartbeat.incarnation).copied();
+        if let Some(retired) = retired {
+            let has_ended = match retired.reason {
+                RetiredReason::Left => true,
+                RetiredReason::Replaced => now < retired.at + self.config.drop_time,
+                RetiredReason::Lost => false,
+            };
+            if has_ended {
+                self.counters.heartbeats_of_the_ended += 1;
+                return;
+            }
+            if heartbeat.counter <= retired.counter {
+                self.counters.heartbeats_replayed += 1;
+                return;
+            }
+        }
+        if self.is_leaving {
+            return;
+        }
+        let newcomer = Contender::from_heartbeat(heartbeat, now);
+        if let Some(holder) = self.holder(&heartbeat.name) {
+            self.counters.heartbeats_of_taken_names += 1;
+            self.contend(now, holder, newcomer);
+        } else if !self.learn(now, newcomer) {
+            self.counters.heartbeats_over_cap += 1;
+        } else {
+            self.counters.heartbeats_heard += 1;
+            if retired.is_none() {
+                self.answer_heartbeat(now, heartbeat);
+            }
+        }
+    }
+
+    /// The newcomer hears of us at once, not with our next heartbeat.
+    ///
+    /// Once for each that becomes known, and their number is bounded, so a flood is not answered
+    /// by a flood. Our list is no longer than theirs; that the whole datagram is not, the caller
+    /// sees to, who knows its bytes.
+    fn answer_heartbeat(&mut self, now: Time, heartbeat: &Heartbeat) {
+        self.counters.heartbeats_answered += 1;
+        let answer = self.heartbeat(now, heartbeat.heard.len().min(HEARD_MAX));
+        self.push(Effect::AnswerHeartbeat(answer));
+    }
+
+    fn heartbeat(&mut self, now: Time, heard_max: usize) -> Heartbeat {
+        self.counter += 1;
+        self.counters.heartbeats_sent += 1;
+        let heard = self.peers.values().filter(|peer| {
+            peer.heard_at
+                .is_some_and(|heard_at| now < heard_at + self.config.drop_time)
+        });
+        Heartbeat {
+            cluster: self.config.cluster.clone(),
+            name: self.myself.name.clone(),
+            incarnation: self.myself.incarnation,
+            counter: self.counter,
+            address: self.myself.address,
+            domain: self.myself.domain.clone(),
+            state: self.state,
+            protocols: Protocols::OURS,
+            heard: heard
+                .map(|peer| peer.who.incarnation)
+                .take(heard_max)
+                .collect(),
+        }
+    }
+}
+
+/// See [`Heartbeat::heard`].
+const HEARD_MAX: usize = 64;

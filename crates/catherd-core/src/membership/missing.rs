@@ -1,0 +1,77 @@
+//! Members that were declared gone after a failed probe and have not been explained since.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::time::Time;
+use crate::version::Incarnation;
+
+/// A member that failed a probe: what it holds may come back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MissingMember {
+    /// Its name.
+    pub name: String,
+    /// The process that failed the probe.
+    pub incarnation: Incarnation,
+    /// When it was declared gone.
+    pub since: Time,
+}
+
+/// The missing members, by name. At most [`MISSING_MAX`]; beyond it the longest missing goes.
+#[derive(Debug, Default)]
+pub(super) struct Missing(BTreeMap<String, MissingMember>);
+
+impl Missing {
+    pub(super) fn insert(&mut self, name: &str, incarnation: Incarnation, since: Time) {
+        if self.0.len() >= MISSING_MAX && !self.0.contains_key(name) {
+            let longest = self.0.values().min_by_key(|missing| missing.since);
+            if let Some(name) = longest.map(|missing| missing.name.clone()) {
+                self.0.remove(&name);
+            }
+        }
+        let missing = MissingMember {
+            name: name.to_owned(),
+            incarnation,
+            since,
+        };
+        self.0.insert(name.to_owned(), missing);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        self.0.remove(name).is_some()
+    }
+
+    /// A process of this name is known to live: a new incarnation ends the absence of the old.
+    pub(super) fn replaced(&mut self, name: &str, by: Incarnation) {
+        if self
+            .0
+            .get(name)
+            .is_some_and(|missing| missing.incarnation != by)
+        {
+            self.0.remove(name);
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Time, missing_for: Duration) {
+        self.0
+            .retain(|_, missing| now < missing.since + missing_for);
+    }
+
+    pub(super) fn next_expiry(&self, missing_for: Duration) -> Option<Time> {
+        self.0
+            .values()
+            .map(|missing| missing.since + missing_for)
+            .min()
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &MissingMember> {
+        self.0.values()
+    }
+}
+
+/// Far above any cluster: only a flood of short-lived members gets here.
+const MISSING_MAX: usize = 4096;
