@@ -533,6 +533,21 @@ fn a_member_may_go_back_to_joining_only_with_a_hello() {
 }
 
 #[test]
+fn who_welcomes_us_after_we_became_ready_is_told_so() {
+    let mut core = single();
+    core.handle_heartbeat(at(1), &heartbeat("b", 2, 1));
+    let said = core.hello_for(incarnation(2), Purpose::Link, at(1));
+    assert_eq!(said.state, MemberState::Joining);
+    core.become_ready(at(2));
+    effects(&mut core);
+    assert!(core.handle_welcome(at(3), incarnation(2), &welcome("b", 2)));
+    let ready = Effect::SendReady {
+        incarnation: incarnation(2),
+    };
+    assert_eq!(effects(&mut core), [ready]);
+}
+
+#[test]
 fn ready_of_somebody_unknown_is_ignored() {
     let mut core = single();
     core.handle_ready(at(1), incarnation(2));
