@@ -284,5 +284,8 @@ async fn a_second_node_of_one_name_is_refused_while_the_first_lives() {
     assert_eq!(b.cluster.status().members[0].incarnation, first);
     network.crash(A);
     tokio::join!(twin.cluster.ready(), b.sees(&["A"]));
-    assert_eq!(b.cluster.status().members[0].incarnation, twin.cluster.status().incarnation);
+    assert_eq!(
+        b.cluster.status().members[0].incarnation,
+        twin.cluster.status().incarnation
+    );
 }

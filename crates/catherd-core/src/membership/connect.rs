@@ -36,7 +36,9 @@ impl Membership {
         }
     }
 
-    /// Somebody opened a connection to this node and said this.
+    /// Somebody opened a connection to this node and said this. An
+    /// [`Effect::Disconnect`] that follows from it is about the connections of before: carry it
+    /// out before this one counts among them.
     ///
     /// # Errors
     ///
@@ -286,6 +288,7 @@ impl Membership {
         let is_met = !peer.is_in_view && peer.incoming && peer.is_outgoing_open();
         peer.is_in_view |= is_met;
         let is_ready = peer.state == MemberState::Ready;
+        let suspect_because = peer.probe.map(|probe| probe.cause);
         let is_told = peer.is_settings_difference_told;
         peer.is_settings_difference_told = settings != self.config.settings;
         if settings != self.config.settings && !is_told {
@@ -299,7 +302,11 @@ impl Membership {
             self.missing.remove(&who.name);
             self.tell(MemberEvent::Added(who.clone()));
             if is_ready {
-                self.tell(MemberEvent::Ready(who));
+                self.tell(MemberEvent::Ready(who.clone()));
+            }
+            // Asked as a candidate; the answer now decides about a member.
+            if let Some(cause) = suspect_because {
+                self.tell(MemberEvent::Suspect(who, cause));
             }
         }
     }

@@ -22,6 +22,13 @@ pub struct Member {
     pub is_suspect: bool,
 }
 
+impl Member {
+    /// Whether it has its state: writers wait for it.
+    pub fn is_ready(&self) -> bool {
+        self.state == MemberState::Ready
+    }
+}
+
 /// A snapshot of who is a member; it never changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct View {

@@ -98,7 +98,7 @@ impl ClusterDraft {
         if parts.has_replication_valve {
             properties.valve.reject(&REPLICATION_VALVE, problems);
         } else if !properties.valve.0.is_empty() {
-            let raws = properties.valve.take(REPLICATION_VALVE.name);
+            let raws = properties.valve.take();
             let section = Section::new(&REPLICATION_VALVE, at.clone(), raws, problems);
             valves.read_replication_valve(&section, problems);
         }
@@ -237,7 +237,7 @@ impl Properties {
             self.manager.reject(&MANAGER, problems);
             return ManagerDraft::read(at, raws, problems);
         }
-        let mut raws = self.manager.take(CLUSTER.name);
+        let mut raws = self.manager.take();
         if let Some(class) = class {
             raws.push(Raw {
                 spelled: "managerClassName".to_owned(),
@@ -256,8 +256,8 @@ impl Properties {
 struct Prefixed(Vec<Raw>);
 
 impl Prefixed {
-    fn take(&mut self, on: &'static str) -> Vec<Raw> {
-        self.0.drain(..).map(|raw| Raw { on, ..raw }).collect()
+    fn take(&mut self) -> Vec<Raw> {
+        std::mem::take(&mut self.0)
     }
 
     /// The element's attributes; these ones, if there is no element.
@@ -273,7 +273,7 @@ impl Prefixed {
                 self.reject(element, problems);
                 Section::new(element, at, raws, problems)
             }
-            None => Section::new(element, cluster.clone(), self.take(CLUSTER.name), problems),
+            None => Section::new(element, cluster.clone(), self.take(), problems),
         }
     }
 

@@ -49,11 +49,15 @@ impl fmt::Display for Diagnostic {
             severity,
             message,
         } = self;
-        write!(
-            f,
-            "{}:{line}:{column}: {severity}: {message}",
-            file.display()
-        )
+        for c in file.display().to_string().chars() {
+            // What a file is called is anybody's text, and this is for terminals.
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?
+            } else {
+                write!(f, "{c}")?
+            }
+        }
+        write!(f, ":{line}:{column}: {severity}: {message}")
     }
 }
 
@@ -85,14 +89,14 @@ pub(crate) struct Problems {
 
 impl Problems {
     /// Something that the node does not start with.
-    pub(crate) fn error(&mut self, at: &Location, what: impl Into<String>, remedy: &str) {
+    pub(crate) fn error(&mut self, at: &Location, what: impl AsRef<str>, remedy: &str) {
         self.has_errors = true;
-        self.push(at, Severity::Error, what.into(), remedy);
+        self.push(at, Severity::Error, what.as_ref(), remedy);
     }
 
     /// Something that does not do what it says.
-    pub(crate) fn warning(&mut self, at: &Location, what: impl Into<String>, remedy: &str) {
-        self.push(at, Severity::Warning, what.into(), remedy);
+    pub(crate) fn warning(&mut self, at: &Location, what: impl AsRef<str>, remedy: &str) {
+        self.push(at, Severity::Warning, what.as_ref(), remedy);
     }
 
     /// Whether the list is full, so that finding good words for one more is wasted.
@@ -115,7 +119,7 @@ impl Problems {
         self.found
     }
 
-    fn push(&mut self, at: &Location, severity: Severity, what: String, remedy: &str) {
+    fn push(&mut self, at: &Location, severity: Severity, what: &str, remedy: &str) {
         let message = match self.found.len() {
             ..PROBLEMS_MAX => format!("{what}; {remedy}"),
             PROBLEMS_MAX => "there are more problems than are shown; mend these first".into(),

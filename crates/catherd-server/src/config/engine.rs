@@ -189,11 +189,7 @@ fn find_default_host(
         Some(host) => host.names[0].value.clone(),
         None => {
             let what = format!("defaultHost {} is no Host of this Engine", quoted(&value));
-            let names: Vec<_> = hosts
-                .iter()
-                .map(|host| host.names[0].value.as_str())
-                .collect();
-            problems.error(&at, what, &format!("known are {}", names.join(", ")));
+            problems.error(&at, what, "name one, or add it");
             first()
         }
     }
@@ -204,7 +200,7 @@ fn check_host_names(hosts: &[HostDraft], problems: &mut Problems) {
     for (index, name) in names.iter().enumerate() {
         // One that is missing or bad is empty, and has been reported.
         let is_same = |earlier: &&Given<String>| earlier.value == name.value;
-        if !name.value.is_empty() && names[..index].iter().any(|earlier| is_same(earlier)) {
+        if !name.value.is_empty() && names[..index].iter().any(is_same) {
             let what = format!("a second {} or Alias {}", HOST.name, quoted(&name.value));
             problems.error(&name.at, what, "remove one of them");
         }

@@ -15,7 +15,7 @@
 //! | `webapps/PATH/WEB-INF/web.xml` | what concerns sessions, for one application |
 //!
 //! The reference of all words is docs/configuration.md, which is made from the tables in
-//! `words.rs`.
+//! `words`.
 
 mod cluster;
 mod connector;

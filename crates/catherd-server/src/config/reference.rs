@@ -26,7 +26,7 @@ fn the_reference_page_says_what_the_reader_knows() {
 
 #[test]
 fn every_spelling_leads_to_a_word_that_is_read() {
-    for element in ALL {
+    for (title, element) in ALL {
         for word in element.attributes {
             if let Part::SameAs(other) = word.part {
                 let part = element.word(other).map(|word| word.part);
@@ -41,21 +41,21 @@ fn every_spelling_leads_to_a_word_that_is_read() {
                 .iter()
                 .filter(|it| it.name == word.name)
                 .count();
-            assert_eq!(count, 1, "{} of {}", word.name, element.title);
+            assert_eq!(count, 1, "{} of {title}", word.name);
         }
     }
 }
 
 fn tables() -> String {
     let mut page = String::new();
-    for element in ALL {
-        write_element(&mut page, element);
+    for (title, element) in ALL {
+        write_element(&mut page, title, element);
     }
     page
 }
 
-fn write_element(page: &mut String, element: &Element) {
-    writeln!(page, "\n### {}\n", element.title).unwrap();
+fn write_element(page: &mut String, title: &str, element: &Element) {
+    writeln!(page, "\n### {title}\n").unwrap();
     if !element.classes.is_empty() {
         let classes: Vec<_> = element
             .classes
@@ -95,9 +95,12 @@ fn write_element(page: &mut String, element: &Element) {
             .collect();
         writeln!(page, "\nInside: {}.", names.join(", ")).unwrap();
     }
-    for child in skipped {
+    for (index, child) in skipped.into_iter().enumerate() {
+        if index == 0 {
+            writeln!(page).unwrap();
+        }
         if let Rule::Skipped(reason) = child.rule {
-            writeln!(page, "\n- `{}` has no part: {reason}", child.name).unwrap();
+            writeln!(page, "- `{}` has no part: {reason}", child.name).unwrap();
         }
     }
 }

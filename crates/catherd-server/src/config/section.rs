@@ -101,7 +101,7 @@ impl Section {
         let Some(parsed) = parse(value) else {
             let spelled = self.spelled(name);
             let what = format!("{spelled}={} is not {expected}", quoted(value));
-            problems.error(&at, what, &format!("give {expected}"));
+            problems.error(&at, what, "change the value");
             return None;
         };
         Some(Given { value: parsed, at })
@@ -300,9 +300,11 @@ pub(crate) fn class_of<'a>(
     known.find(|&known| is_ours && known == class)
 }
 
-/// Whether a text is 1 to 64 letters, digits and characters of `extra`.
+/// Whether a text is 1 to 64 letters, digits and characters of `extra`, with no dot in front: it
+/// may become the name of a directory.
 pub(crate) fn is_name(text: &str, extra: &str) -> bool {
     (1..=64).contains(&text.len())
+        && !text.starts_with('.')
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || extra.contains(c))

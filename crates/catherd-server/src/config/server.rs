@@ -147,9 +147,13 @@ impl ServerDraft {
     ) {
         reading.section(&SERVICE, node);
         let children = reading.children(&SERVICE, node);
-        // One that is switched off or bad was meant to be instead of the default.
         if children.iter().any(|child| child.has_tag_name("Connector")) {
+            // One that is switched off or bad was meant to be instead of the default.
             self.connectors.clear();
+        }
+        let at = reading.at(node);
+        for connector in &self.connectors {
+            ports.take(connector.address, "Connector", &at, reading.problems);
         }
         for child in children {
             if child.has_tag_name("Connector") {

@@ -22,7 +22,7 @@ use super::diagnostic::{Location, Problems};
 pub(crate) struct Source {
     file: Arc<Path>,
     text: String,
-    line_starts: Vec<usize>,
+    index: Index,
 }
 
 impl Source {
@@ -62,13 +62,7 @@ impl Source {
 
     /// Where the byte at `offset` is.
     pub(crate) fn location(&self, offset: usize) -> Location {
-        let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
-        // The first start is 0, so there is always one before the offset.
-        let line = self.line_starts.partition_point(|&start| start <= offset);
-        let column = self.text[self.line_starts[line - 1]..offset]
-            .chars()
-            .count()
-            + 1;
+        let (line, column) = self.index.position(&self.text, offset);
         Location {
             file: self.file.clone(),
             line,
@@ -102,11 +96,11 @@ impl Source {
                 )
             }
         };
-        let line_starts = line_starts(&text);
+        let index = Index::new(&text);
         let mut source = Self {
             file: file.into(),
             text,
-            line_starts,
+            index,
         };
         let outcome = match fault {
             Some(fault) => Err(fault),
@@ -137,16 +131,51 @@ impl Source {
             .collect();
         self.text.replace_range(part, &blank);
         // A character of several bytes has become one of one byte.
-        self.line_starts = line_starts(&self.text);
+        self.index = Index::new(&self.text);
     }
 }
 
-/// The offset of the first byte of each line.
-fn line_starts(text: &str) -> Vec<usize> {
-    let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-    std::iter::once(0)
-        .chain(breaks.map(|(offset, _)| offset + 1))
-        .collect()
+/// Where lines begin, and how many characters are before each block of bytes: a file may be one
+/// line, of which every attribute asks for its column.
+#[derive(Debug)]
+struct Index {
+    line_starts: Vec<usize>,
+    chars_before: Vec<usize>,
+}
+
+impl Index {
+    fn new(text: &str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        let line_starts = std::iter::once(0)
+            .chain(breaks.map(|(offset, _)| offset + 1))
+            .collect();
+        let mut chars_before = vec![0];
+        for block in text.as_bytes().chunks(BLOCK_BYTES) {
+            let before = chars_before.last().copied().unwrap_or(0);
+            chars_before.push(before + count_chars(block));
+        }
+        Self {
+            line_starts,
+            chars_before,
+        }
+    }
+
+    /// Line and column, from 1, of the character that the byte at `offset` belongs to.
+    fn position(&self, text: &str, offset: usize) -> (usize, usize) {
+        let offset = text.floor_char_boundary(offset.min(text.len()));
+        // The first start is 0, so there is always one before the offset.
+        let line = self.line_starts.partition_point(|&start| start <= offset);
+        let chars = |offset: usize| {
+            let block = offset / BLOCK_BYTES;
+            self.chars_before[block] + count_chars(&text.as_bytes()[block * BLOCK_BYTES..offset])
+        };
+        (line, chars(offset) - chars(self.line_starts[line - 1]) + 1)
+    }
+}
+
+/// The characters that begin in a piece of UTF-8.
+fn count_chars(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte & 0xc0 != 0x80).count()
 }
 
 /// Why a text is refused.
@@ -271,3 +300,30 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 const DEPTH_MAX: usize = 64;
 const ELEMENTS_MAX: usize = 10_000;
 const ATTRIBUTES_MAX: usize = 256;
+const BLOCK_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_lines_and_characters() {
+        let text = format!("{}\n\nä{}€x", "ä".repeat(1000), "b".repeat(700));
+        let index = Index::new(&text);
+        assert_eq!(index.position(&text, 0), (1, 1));
+        assert_eq!(index.position(&text, 1998), (1, 1000));
+        assert_eq!(
+            index.position(&text, 2000),
+            (1, 1001),
+            "the end of the line"
+        );
+        assert_eq!(index.position(&text, 2001), (2, 1));
+        assert_eq!(index.position(&text, text.len() - 1), (3, 703));
+        assert_eq!(
+            index.position(&text, text.len() - 2),
+            (3, 702),
+            "inside of a character"
+        );
+        assert_eq!(index.position(&text, usize::MAX), (3, 704));
+    }
+}

@@ -68,7 +68,7 @@ impl WebXml {
                             let expected = "a number of minutes up to 5256000";
                             let what =
                                 format!("session-timeout {} is not {expected}", quoted(&text));
-                            problems.error(&at, what, &format!("give {expected}; 0: never"));
+                            problems.error(&at, what, "change it; 0: never");
                         }
                     }
                 }

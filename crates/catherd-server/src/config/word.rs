@@ -93,8 +93,6 @@ pub(crate) const fn refused(
 pub(crate) struct Element {
     /// The name in the file.
     pub(crate) name: &'static str,
-    /// The heading in the reference page: differs from `name` where the class decides.
-    pub(crate) title: &'static str,
     /// Class names without the package. The first is the default. Empty: has no `className`.
     pub(crate) classes: &'static [&'static str],
     pub(crate) attributes: &'static [Word],
@@ -163,19 +161,24 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, word)| word)
 }
 
-/// Levenshtein's distance in bytes: letters to insert, remove or replace.
+/// Letters to insert, remove, replace, or swap with their neighbour: in bytes.
 fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=to.len()).collect();
+    for i in 0..from.len() {
+        let mut row = vec![i + 1];
+        for j in 0..to.len() {
+            let replaced = above[j] + usize::from(from[i] != to[j]);
+            let mut best = replaced.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && from[i] == to[j - 1] && from[i - 1] == to[j] {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[to.len()]
+    above[to.len()]
 }
 
 /// No known name is nearly as long, and comparing costs the square.
@@ -192,6 +195,7 @@ mod tests {
         assert_eq!(find("tcplistenport"), Some("tcpListenPort"));
         assert_eq!(find("tcpListenAdress"), Some("tcpListenAddress"));
         assert_eq!(find("kex"), Some("key"));
+        assert_eq!(find("kye"), Some("key"));
         assert_eq!(find("xyz"), None);
         assert_eq!(find(&"k".repeat(100_000)), None);
     }

@@ -183,13 +183,12 @@ impl View {
 
     /// Whether writers wait for this member.
     pub fn is_ready(&self, incarnation: Incarnation) -> bool {
-        self.member(incarnation)
-            .is_some_and(|member| member.state == MemberState::Ready)
+        self.member(incarnation).is_some_and(Member::is_ready)
     }
 
     /// Whether this node has its state.
     pub fn am_ready(&self) -> bool {
-        self.myself.state == MemberState::Ready
+        self.myself.is_ready()
     }
 
     /// Appends the others that hold a session of this node.

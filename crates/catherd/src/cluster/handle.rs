@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catherd_core::membership::Member;
-use catherd_core::message::MemberState;
 
 use super::builder::ClusterBuilder;
 use super::events::Events;
@@ -110,7 +109,7 @@ impl Cluster {
     fn member_status(&self, member: &Member) -> MemberStatus {
         MemberStatus {
             name: member.name.clone(),
-            state: match (member.is_suspect, member.state == MemberState::Ready) {
+            state: match (member.is_suspect, member.is_ready()) {
                 (true, _) => "suspect",
                 (false, true) => "ready",
                 (false, false) => "joining",

@@ -1,1 +1,11 @@
+//! Memberships wired back to back in one thread, and single ones fed by hand.
 
+mod caps;
+mod cluster;
+mod heal;
+mod joins;
+mod leaves;
+mod names;
+mod probes;
+mod random;
+mod single;
