@@ -276,7 +276,7 @@ impl Page {
             .members
             .iter()
             .map(|member| {
-                let state = match (member.is_suspect, view.is_ready(member.incarnation)) {
+                let state = match (member.is_suspect, member.is_ready()) {
                     (true, _) => "suspect",
                     (false, true) => "ready",
                     (false, false) => "joining",
@@ -290,9 +290,7 @@ impl Page {
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
         let holders = view.members.iter().filter(|member| {
-            examples.is_replicated
-                && view.is_ready(member.incarnation)
-                && member.domain == view.myself.domain
+            examples.is_replicated && member.is_ready() && member.domain == view.myself.domain
         });
         let mut copies: Vec<_> = holders.map(|member| member.name.clone()).collect();
         copies.sort();
