@@ -12,6 +12,7 @@
 //! | [`version`] | incarnations, versions, dots, vectors |
 //! | [`session`] | a copy of a session: registers, commit, fragments, merge, tombstones, digests |
 //! | [`table`] | what a node holds under its keys, seen from a state machine |
+//! | [`sync`] | how two nodes find what differs, and how a starting one gets everything |
 //! | [`placement`] | which members hold a copy |
 //! | [`membership`] | who is a member: heartbeats, hellos, probes, the view |
 //! | [`link`] | one connection: the outbox that sends and the inbox that applies |
@@ -24,6 +25,7 @@ pub mod membership;
 pub mod message;
 pub mod placement;
 pub mod session;
+pub mod sync;
 pub mod table;
 pub mod time;
 pub mod version;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::key::Key;
 use crate::session::{Bucket, DigestKey, Digests, Entry};
+use crate::sync::Summary;
 use crate::time::Time;
 
 /// The entries of one context.
@@ -25,6 +26,21 @@ pub trait Table {
 
     /// The digest of a bucket.
     fn digest(&self, bucket: Bucket) -> u64;
+
+    /// The digests of all buckets, of a table of `size`: a power of two.
+    fn digests(&self, size: usize) -> Vec<u64>;
+
+    /// The digest of what is under `key`, 0 for what is in no digest, and whether it has ended.
+    fn summary(&self, key: Key) -> (u64, bool);
+
+    /// Gives each entry that is in a digest to `out`, of those buckets of a table of `size` that
+    /// `wanted` names, in any order.
+    fn summaries(
+        &self,
+        size: usize,
+        wanted: &mut dyn FnMut(Bucket) -> bool,
+        out: &mut dyn FnMut(Summary),
+    );
 }
 
 /// A table without locks, for one thread; iterates in the order of keys.
@@ -115,5 +131,33 @@ impl Table for PlainTable {
 
     fn digest(&self, bucket: Bucket) -> u64 {
         self.inner.borrow().digests.digest(bucket)
+    }
+
+    fn digests(&self, size: usize) -> Vec<u64> {
+        self.inner.borrow().digests.folded(size)
+    }
+
+    fn summary(&self, key: Key) -> (u64, bool) {
+        let inner = self.inner.borrow();
+        let held = inner.entries.get(&key);
+        held.map_or((0, false), |held| {
+            (held.digest, held.entry.live().is_none())
+        })
+    }
+
+    fn summaries(
+        &self,
+        size: usize,
+        wanted: &mut dyn FnMut(Bucket) -> bool,
+        out: &mut dyn FnMut(Summary),
+    ) {
+        for (&key, held) in &self.inner.borrow().entries {
+            if held.digest != 0 && wanted(Bucket::of(key, size)) {
+                out(Summary {
+                    key,
+                    digest: held.digest,
+                });
+            }
+        }
     }
 }

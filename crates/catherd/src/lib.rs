@@ -51,8 +51,8 @@ pub mod testing;
 pub use catherd_core as core;
 pub use cluster::{
     Cluster, ClusterBuilder, ContextStatus, CountersStatus, Event, Events, LinkStatus,
-    MemberStatus, Mode, SessionEnd, StartError, Status,
+    MemberStatus, Mode, SessionEnd, StartError, Status, TransferStatus,
 };
-pub use context::{Context, ContextBuilder, ContextError, Manager, Stale};
+pub use context::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};
 pub use session::{Attribute, AttributeError, Confirmed, FlushError, Session};

@@ -16,6 +16,7 @@ use super::wire;
 use crate::key::Key;
 use crate::link::Ack;
 use crate::session::{Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write};
+use crate::sync::{Comparison, Summaries, Summary};
 use crate::version::{Dot, Incarnation, Vector, Version};
 
 /// A message of a connection.
@@ -60,6 +61,24 @@ pub enum Message {
         context: String,
         /// At most 16 384 sessions.
         ages: Vec<(Key, Duration)>,
+    },
+    /// Digests of buckets: asks what differs.
+    Buckets {
+        /// Comes back in the answer.
+        question: u64,
+        /// The context's name.
+        context: String,
+        /// The digests.
+        comparison: Comparison,
+    },
+    /// Answers: what is under the keys of unequal buckets.
+    Summaries {
+        /// That of the question.
+        question: u64,
+        /// The context's name.
+        context: String,
+        /// At most 65 536 sessions.
+        summaries: Summaries,
     },
     /// The sender has its state: from now on it is waited for.
     Ready,
@@ -131,12 +150,14 @@ impl Message {
     pub fn bytes_max(kind: FrameKind, session_bytes_max: usize) -> usize {
         // Names, versions and the vector come on top of what a session may have; two registers of
         // concurrent writes may take a merged session beyond it.
-        let session = session_bytes_max.saturating_mul(4).saturating_add(1 << 20);
+        let session = session_bytes_max.saturating_mul(4).saturating_add(4 << 20);
         match kind {
             FrameKind::Hello | FrameKind::Welcome => 4096,
             FrameKind::Refused | FrameKind::Ready | FrameKind::Goodbye => 256,
             FrameKind::Ack => 256 * 1024,
             FrameKind::Touch => 512 * 1024,
+            FrameKind::Buckets => 600 * 1024,
+            FrameKind::Summaries => 2 << 20,
             FrameKind::Fetch => 4 << 20,
             FrameKind::Fragments | FrameKind::Whole => session,
             FrameKind::Unknown(_) => 1 << 20,
@@ -174,6 +195,22 @@ impl Message {
             Self::Touch { context, ages } => {
                 (FrameKind::Touch, to_touch(context, ages).encode_to_vec())
             }
+            Self::Buckets {
+                question,
+                context,
+                comparison,
+            } => (
+                FrameKind::Buckets,
+                to_buckets(*question, context, comparison).encode_to_vec(),
+            ),
+            Self::Summaries {
+                question,
+                context,
+                summaries,
+            } => (
+                FrameKind::Summaries,
+                to_summaries(*question, context, summaries).encode_to_vec(),
+            ),
             Self::Ready => (FrameKind::Ready, Vec::new()),
             Self::Goodbye { queues_empty } => {
                 let goodbye = wire::Goodbye {
@@ -217,6 +254,8 @@ impl Message {
             FrameKind::Fetch => from_fetch(parse(payload, &wire::FETCH)?)?,
             FrameKind::Whole => from_whole(parse(payload, &wire::WHOLE)?)?,
             FrameKind::Touch => from_touch(parse(payload, &wire::TOUCH)?)?,
+            FrameKind::Buckets => from_buckets(parse(payload, &wire::BUCKETS)?)?,
+            FrameKind::Summaries => from_summaries(parse(payload, &wire::SUMMARIES)?)?,
             FrameKind::Ready => Self::Ready,
             FrameKind::Goodbye => {
                 let goodbye: wire::Goodbye = parse(payload, &wire::GOODBYE)?;
@@ -781,5 +820,90 @@ fn from_touch(touch: wire::Touch) -> Result<Message, DecodeError> {
     Ok(Message::Touch {
         context: touch.context,
         ages: keys.iter().map(key).zip(ages).collect(),
+    })
+}
+
+fn to_buckets(question: u64, context: &str, comparison: &Comparison) -> wire::Buckets {
+    wire::Buckets {
+        question,
+        context: context.to_owned(),
+        size: comparison.size,
+        from: comparison.from,
+        digests: comparison.digests.clone(),
+        mutual: comparison.is_mutual,
+    }
+}
+
+fn from_buckets(buckets: wire::Buckets) -> Result<Message, DecodeError> {
+    let wire::Buckets {
+        question,
+        context,
+        size,
+        from,
+        digests,
+        mutual,
+    } = buckets;
+    let comparison = Comparison {
+        size,
+        from,
+        digests,
+        is_mutual: mutual,
+    };
+    if !comparison.is_sane() {
+        return Err(DecodeError::Malformed);
+    }
+    Ok(Message::Buckets {
+        question,
+        context,
+        comparison,
+    })
+}
+
+fn to_summaries(question: u64, context: &str, summaries: &Summaries) -> wire::Summaries {
+    let mut keys = BytesMut::with_capacity(summaries.sessions.len() * 16);
+    for summary in &summaries.sessions {
+        keys.put_u128(summary.key.bits());
+    }
+    wire::Summaries {
+        question,
+        context: context.to_owned(),
+        next: summaries.next.map_or(0, |next| next + 1),
+        keys: keys.freeze(),
+        digests: summaries
+            .sessions
+            .iter()
+            .map(|summary| summary.digest)
+            .collect(),
+    }
+}
+
+fn from_summaries(summaries: wire::Summaries) -> Result<Message, DecodeError> {
+    let (keys, rest) = summaries.keys.as_chunks::<16>();
+    if !rest.is_empty() || keys.len() != summaries.digests.len() {
+        return Err(DecodeError::Malformed);
+    }
+    let summary = |(key, digest): (&[u8; 16], &u64)| {
+        let key = Key::from_bits(u128::from_be_bytes(*key));
+        if *digest == 0 {
+            Err(DecodeError::Malformed)
+        } else {
+            Ok(Summary {
+                key,
+                digest: *digest,
+            })
+        }
+    };
+    let sessions = keys
+        .iter()
+        .zip(&summaries.digests)
+        .map(summary)
+        .collect::<Result<_, _>>()?;
+    Ok(Message::Summaries {
+        question: summaries.question,
+        context: summaries.context,
+        summaries: Summaries {
+            next: summaries.next.checked_sub(1),
+            sessions,
+        },
     })
 }

@@ -32,12 +32,16 @@ pub enum FrameKind {
     Ready,
     /// The sender leaves.
     Goodbye,
+    /// Digests of buckets: asks what differs.
+    Buckets,
+    /// Answers: what is under the keys of unequal buckets.
+    Summaries,
     /// A kind of a later release: skipped.
     Unknown(u8),
 }
 
 impl FrameKind {
-    const KNOWN: [(u8, Self); 10] = [
+    const KNOWN: [(u8, Self); 12] = [
         (1, Self::Hello),
         (2, Self::Welcome),
         (3, Self::Refused),
@@ -48,6 +52,8 @@ impl FrameKind {
         (8, Self::Touch),
         (9, Self::Ready),
         (10, Self::Goodbye),
+        (11, Self::Buckets),
+        (12, Self::Summaries),
     ];
 
     fn from_byte(byte: u8) -> Self {

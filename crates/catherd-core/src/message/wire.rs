@@ -309,6 +309,52 @@ pub(super) const TOUCH: Shape = Shape {
 };
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct Buckets {
+    #[prost(uint64, tag = "1")]
+    pub(super) question: u64,
+    #[prost(string, tag = "2")]
+    pub(super) context: String,
+    #[prost(uint32, tag = "3")]
+    pub(super) size: u32,
+    #[prost(uint32, tag = "4")]
+    pub(super) from: u32,
+    #[prost(fixed64, repeated, packed = "true", tag = "5")]
+    pub(super) digests: Vec<u64>,
+    #[prost(bool, tag = "6")]
+    pub(super) mutual: bool,
+}
+
+pub(super) const BUCKETS: Shape = Shape {
+    nested: &[],
+    leaves: &[(2, 1024), (5, 8 << 16)],
+    plain_max: 16,
+};
+
+/// Keys of 16 bytes one after another, and a digest for each. `next` is one more than the bucket.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Summaries {
+    #[prost(uint64, tag = "1")]
+    pub(super) question: u64,
+    #[prost(string, tag = "2")]
+    pub(super) context: String,
+    #[prost(uint32, tag = "3")]
+    pub(super) next: u32,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) keys: Bytes,
+    #[prost(fixed64, repeated, packed = "true", tag = "5")]
+    pub(super) digests: Vec<u64>,
+}
+
+/// An answer names at most this many sessions.
+pub(super) const SUMMARIES_MAX: usize = 1 << 16;
+
+pub(super) const SUMMARIES: Shape = Shape {
+    nested: &[],
+    leaves: &[(2, 1024), (4, SUMMARIES_MAX * 16), (5, SUMMARIES_MAX * 8)],
+    plain_max: 16,
+};
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct Goodbye {
     #[prost(bool, tag = "1")]
     pub(super) queues_empty: bool,

@@ -91,6 +91,14 @@ impl DigestKey {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Bucket(pub u32);
 
+impl Bucket {
+    /// The bucket of a key in a table of `size`: a power of two, at most 2^24.
+    pub fn of(key: Key, size: usize) -> Self {
+        let mask = size as u128 - 1;
+        Self(u32::try_from(key.bits() & mask).expect("at most 2^24 buckets"))
+    }
+}
+
 /// The digests of a context: of each bucket, the exclusive or of what its entries add.
 ///
 /// Sizes are powers of two and buckets go by the low bits of the key, so that a table of any size
@@ -141,8 +149,7 @@ impl Digests {
 
     /// The bucket of a key.
     pub fn bucket(&self, key: Key) -> Bucket {
-        let mask = self.buckets.len() as u128 - 1;
-        Bucket(u32::try_from(key.bits() & mask).expect("at most 2^24 buckets"))
+        Bucket::of(key, self.buckets.len())
     }
 
     /// The digest of a bucket; 0 beyond the table.

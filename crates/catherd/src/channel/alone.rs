@@ -9,6 +9,7 @@ use std::time::Duration;
 use catherd_core::key::Key;
 use catherd_core::link::{Frame, Outcome, Ticket as FrameTicket};
 use catherd_core::message::{Answer, MemberState, Message};
+use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -61,6 +62,16 @@ impl Channel for Alone {
         _wanted: Vec<(Key, Vector)>,
         _deadline: Time,
     ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
+        ready(Err(Unanswered)).boxed()
+    }
+
+    fn compare(
+        &self,
+        _with: Incarnation,
+        _context: String,
+        _comparison: Comparison,
+        _deadline: Time,
+    ) -> BoxFuture<'static, Result<Summaries, Unanswered>> {
         ready(Err(Unanswered)).boxed()
     }
 

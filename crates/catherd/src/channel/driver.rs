@@ -492,6 +492,7 @@ pub(super) async fn accepted<E: Env>(
         Err(error) => Err(error),
         Ok(()) => {
             let incoming = Incoming {
+                member,
                 stream,
                 buffer,
                 key: shared.key.clone(),

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
 use catherd_core::message::{ClusterKey, FrameReader, Message};
+use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Delivery;
@@ -16,6 +17,8 @@ use super::outgoing::{PeerSays, READ_BYTES, bad};
 use crate::env::{Faults, Place};
 
 pub(super) struct Incoming<S> {
+    /// Who opened it.
+    pub(super) member: Incarnation,
     pub(super) stream: S,
     /// What was read behind the hello.
     pub(super) buffer: BytesMut,
@@ -168,6 +171,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
                 .put(None, out);
             }
+            Message::Buckets {
+                question,
+                context,
+                comparison,
+            } => {
+                let summaries = self.delivery.compare(self.member, &context, &comparison);
+                Message::Summaries {
+                    question,
+                    context,
+                    summaries,
+                }
+                .put(None, out);
+            }
             Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
             Message::Ready => says(PeerSays::Ready),
             Message::Goodbye { .. } => says(PeerSays::Goodbye),
@@ -175,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             | Message::Welcome(_)
             | Message::Refused(_)
             | Message::Ack(_)
+            | Message::Summaries { .. }
             | Message::Fragments { .. } => {
                 return Err(bad("a message that does not belong on this side of a link"));
             }

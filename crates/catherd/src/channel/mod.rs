@@ -30,6 +30,7 @@ use catherd_core::membership::{self, Member};
 use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::placement::Placement;
 use catherd_core::session::Fragment;
+use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::BoxFuture;
@@ -72,6 +73,15 @@ pub trait Channel: Debug + Send + Sync + 'static {
         deadline: Time,
     ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>>;
 
+    /// Compares digests with a member: what is there under the keys of unequal buckets.
+    fn compare(
+        &self,
+        with: Incarnation,
+        context: String,
+        comparison: Comparison,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Summaries, Unanswered>>;
+
     /// Sends a message that is not numbered to every member.
     fn tell_all(&self, message: &Message);
 
@@ -105,14 +115,17 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// Answers a fetch.
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer>;
 
+    /// Answers a member that compares digests.
+    fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;
+
     /// Sessions were accessed elsewhere.
     fn touched(&self, context: &str, ages: &[(Key, Duration)]);
 
     /// The payload of a frame with all that has come to a session since a revision of this node.
     fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;
 
-    /// A member may lack something of this session: its bucket needs repair.
-    fn marked(&self, context: ContextId, key: Key);
+    /// A member may lack something of this session: it needs repair there.
+    fn marked(&self, at: Incarnation, context: ContextId, key: Key);
 
     /// A write met a tombstone at this member: the session has ended, and not here yet.
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key);

@@ -18,6 +18,7 @@ use catherd_core::link::{
     Ack, ControlFull, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
 };
 use catherd_core::message::{Answer, ClusterKey, FrameReader, Message};
+use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use parking_lot::Mutex;
@@ -44,7 +45,7 @@ pub(super) struct Link {
     stirred: Notify,
     /// Somebody ended the link.
     ended: Notify,
-    questions: Mutex<BTreeMap<u64, oneshot::Sender<Vec<Answer>>>>,
+    questions: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
     next_question: AtomicU64,
 }
 
@@ -58,6 +59,12 @@ struct Inner {
     closed: bool,
     waiting: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
+}
+
+/// The answer to a question.
+enum Reply {
+    Answers(Vec<Answer>),
+    Summaries(Summaries),
 }
 
 /// What the other side says of itself over a link.
@@ -184,22 +191,59 @@ impl Link {
         wanted: Vec<(Key, Vector)>,
         deadline: Time,
     ) -> Result<Vec<Answer>, Unanswered> {
+        let ask = |question| Message::Fetch {
+            question,
+            context,
+            wanted,
+        };
+        match self.ask(ask, deadline).await? {
+            Reply::Answers(answers) => Ok(answers),
+            Reply::Summaries(_) => Err(Unanswered),
+        }
+    }
+
+    /// Compares digests with the member.
+    pub(super) async fn compare(
+        self: Arc<Self>,
+        context: String,
+        comparison: Comparison,
+        deadline: Time,
+    ) -> Result<Summaries, Unanswered> {
+        let ask = |question| Message::Buckets {
+            question,
+            context,
+            comparison,
+        };
+        match self.ask(ask, deadline).await? {
+            Reply::Summaries(summaries) => Ok(summaries),
+            Reply::Answers(_) => Err(Unanswered),
+        }
+    }
+
+    async fn ask(
+        &self,
+        message: impl FnOnce(u64) -> Message,
+        deadline: Time,
+    ) -> Result<Reply, Unanswered> {
         let question = self.next_question.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.questions.lock().insert(question, answer);
         let _forget = Forget {
-            link: &self,
+            link: self,
             question,
         };
-        self.tell(&Message::Fetch {
-            question,
-            context,
-            wanted,
-        });
+        self.tell(&message(question));
         tokio::select! {
             biased;
-            answers = answered => answers.map_err(|_| Unanswered),
+            reply = answered => reply.map_err(|_| Unanswered),
             () = self.surroundings.sleep_until(deadline) => Err(Unanswered),
+        }
+    }
+
+    fn answered(&self, question: u64, reply: Reply) {
+        if let Some(asker) = self.questions.lock().remove(&question) {
+            // Whoever asked may have given up.
+            let _ = asker.send(reply);
         }
     }
 
@@ -290,10 +334,26 @@ impl Link {
             Message::Whole {
                 question, answers, ..
             } => {
-                if let Some(asker) = self.questions.lock().remove(&question) {
-                    // Whoever asked may have given up.
-                    let _ = asker.send(answers);
-                }
+                self.answered(question, Reply::Answers(answers));
+            }
+            Message::Summaries {
+                question,
+                summaries,
+                ..
+            } => {
+                self.answered(question, Reply::Summaries(summaries));
+            }
+            Message::Buckets {
+                question,
+                context,
+                comparison,
+            } => {
+                let summaries = self.delivery.compare(self.member, &context, &comparison);
+                self.tell(&Message::Summaries {
+                    question,
+                    context,
+                    summaries,
+                });
             }
             Message::Fetch {
                 question,
@@ -427,7 +487,9 @@ impl Link {
                     name: self.name.clone(),
                 });
             }
-            OutboxEffect::Marked { context, key } => self.delivery.marked(context, key),
+            OutboxEffect::Marked { context, key } => {
+                self.delivery.marked(self.member, context, key);
+            }
             OutboxEffect::Ended { context, key } => {
                 self.delivery.ended_at(self.member, context, key);
             }

@@ -13,6 +13,7 @@ use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
 use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself};
 use catherd_core::message::{Answer, ClusterKey, Message};
+use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
@@ -329,6 +330,19 @@ impl Channel for TcpChannel {
     ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
         match self.shared.link_to(from) {
             Some(link) => link.fetch(context, wanted, deadline).boxed(),
+            None => ready(Err(Unanswered)).boxed(),
+        }
+    }
+
+    fn compare(
+        &self,
+        with: Incarnation,
+        context: String,
+        comparison: Comparison,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Summaries, Unanswered>> {
+        match self.shared.link_to(with) {
+            Some(link) => link.compare(context, comparison, deadline).boxed(),
             None => ready(Err(Unanswered)).boxed(),
         }
     }

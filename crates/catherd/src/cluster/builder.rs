@@ -50,6 +50,7 @@ pub struct ClusterBuilder {
     frequency: Duration,
     drop_time: Duration,
     missing_for: Duration,
+    repair_interval: Duration,
     domain: String,
     listen: Vec<SocketAddr>,
     allow_plaintext: bool,
@@ -76,6 +77,7 @@ impl ClusterBuilder {
             frequency: Duration::from_millis(500),
             drop_time: Duration::from_secs(3),
             missing_for: Duration::from_secs(3600),
+            repair_interval: Duration::from_secs(30),
             domain: "catalina".to_owned(),
             listen: (4001..=4020)
                 .map(|port| SocketAddr::new(loopback, port))
@@ -188,6 +190,14 @@ impl ClusterBuilder {
         self
     }
 
+    /// How often members compare what they hold, besides when one comes or comes back; half a
+    /// minute by default.
+    #[must_use]
+    pub fn repair_interval(mut self, interval: Duration) -> Self {
+        self.repair_interval = interval;
+        self
+    }
+
     /// The node's domain (`mcastClusterDomain`): only members of one domain hold each other's
     /// sessions. `catalina` by default.
     #[must_use]
@@ -246,6 +256,7 @@ impl ClusterBuilder {
                 group,
                 source,
             })?;
+        node.repair.set_interval(self.repair_interval);
         Ok(Cluster::new(node, Arc::new(channel)))
     }
 

@@ -64,6 +64,9 @@ counters! {
     alarms,
     /// Tombstones dropped because there were more than `maxTombstones`.
     tombstones_forgotten,
+    /// Sessions that were fetched from a member because they differed, besides the transfer at the
+    /// start.
+    sessions_repaired,
     /// Answers that said `Catherd-Degraded: durability`.
     degraded_durability,
     /// Answers that said `Catherd-Degraded: pending`.

@@ -3,8 +3,10 @@
 use catherd_core::membership::MemberEvent;
 use tokio::sync::broadcast;
 
+use super::status::TransferStatus;
+
 /// Something happened on this node. Sessions are named by a keyed hash, never by their key.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// Something about a member: heard, added, ready, suspect, gone.
@@ -54,6 +56,22 @@ pub enum Event {
         context: String,
         /// How many.
         count: u64,
+    },
+    /// State comes to this node, which is starting; once a second, and at the end.
+    StateTransfer {
+        /// The context's name.
+        context: String,
+        /// How far it is.
+        transfer: TransferStatus,
+    },
+    /// Sessions that differed were fetched from a member.
+    Repaired {
+        /// The context's name.
+        context: String,
+        /// The member's name.
+        member: String,
+        /// How many.
+        sessions: u64,
     },
     /// A connection was closed because of what came over it.
     BadConnection {
@@ -166,6 +184,14 @@ impl Event {
                     context, count, "tombstones forgotten; raise maxTombstones"
                 );
             }
+            Self::StateTransfer { context, transfer } => log_transfer(transfer, node, context),
+            Self::Repaired {
+                context,
+                member,
+                sessions,
+            } => {
+                info!(node, context, member, sessions, "sessions repaired");
+            }
             Self::BadConnection { from, why } => {
                 warn!(
                     node,
@@ -199,5 +225,39 @@ fn log_member(event: &MemberEvent, node: &str) {
         }
         MemberEvent::Alone => warn!(node, "{event}"),
         _ => info!(node, "{event}"),
+    }
+}
+
+fn log_transfer(transfer: &TransferStatus, node: &str, context: &str) {
+    use tracing::{error, info};
+    let TransferStatus {
+        state,
+        sessions,
+        bytes,
+        percent,
+        sessions_per_second,
+        seconds,
+        ..
+    } = transfer;
+    let remaining = transfer.seconds_remaining;
+    match *state {
+        "timed out" => error!(
+            node,
+            context,
+            sessions,
+            bytes,
+            percent,
+            seconds,
+            "no complete state in time (stateTransferTimeout); missing sessions are fetched when \
+             they are asked for"
+        ),
+        "done" => info!(
+            node,
+            context, sessions, bytes, seconds, sessions_per_second, "state transfer done"
+        ),
+        _ => info!(
+            node,
+            context, sessions, bytes, percent, sessions_per_second, remaining, "state transfer"
+        ),
     }
 }

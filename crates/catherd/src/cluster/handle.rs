@@ -30,6 +30,7 @@ impl Cluster {
         node.set_channel(channel);
         let surroundings = Arc::clone(&node.surroundings);
         surroundings.spawn(Box::pin(Arc::clone(&node).keep_house()));
+        surroundings.spawn(Box::pin(Arc::clone(&node).repair_forever()));
         Self { node }
     }
 
@@ -44,11 +45,13 @@ impl Cluster {
         &self.node.name
     }
 
-    /// Waits until this node has met all members that it hears, and is one that they wait for.
-    /// Open the ports of the application after this (HOW-TO, "How it Works", 2).
+    /// Waits until this node has met all members that it hears, has the state of every replicated
+    /// context, and is one that they wait for. Make the contexts before this, and open the ports
+    /// of the application after it (HOW-TO, "How it Works", 2).
     pub async fn ready(&self) {
         let channel = self.node.channel();
         channel.met().await;
+        self.node.transfer_state().await;
         channel.become_ready();
         let mut views = channel.watch();
         // The sender lives as long as the channel.
@@ -93,6 +96,7 @@ impl Cluster {
             members,
             missing: view.missing.clone(),
             contexts: self.node.contexts().iter().map(context_status).collect(),
+            sessions_that_differ: self.node.repair.differing(),
             counters: self.node.counters.status(),
             channel: channel.counters(),
         }
@@ -137,5 +141,6 @@ fn context_status(context: &Arc<ContextInner>) -> ContextStatus {
         sessions: context.table.live() as u64,
         tombstones: context.table.ended() as u64,
         digest: format!("{:016x}", context.table.total()),
+        transfer: context.transfer.lock().clone(),
     }
 }

@@ -4,7 +4,10 @@ mod builder;
 mod counters;
 mod events;
 mod handle;
+mod join;
 mod node;
+mod pull;
+mod repair;
 mod status;
 
 pub use builder::{ClusterBuilder, Mode, StartError};
@@ -13,4 +16,4 @@ pub use counters::CountersStatus;
 pub use events::{Event, Events, SessionEnd};
 pub use handle::Cluster;
 pub(crate) use node::Node;
-pub use status::{ContextStatus, LinkStatus, MemberStatus, Status};
+pub use status::{ContextStatus, LinkStatus, MemberStatus, Status, TransferStatus};

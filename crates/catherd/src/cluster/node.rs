@@ -8,8 +8,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId};
+use catherd_core::membership::MemberEvent;
 use catherd_core::message::{Answer, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
+use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::version::{Incarnation, Vector};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
@@ -17,6 +19,7 @@ use tokio::sync::broadcast;
 use super::builder::Mode;
 use super::counters::Counters;
 use super::events::{BACKLOG, Event, Events};
+use super::repair::Repair;
 use crate::channel::{Channel, Delivery};
 use crate::context::{ContextError, ContextInner, TOUCH_INTERVAL};
 use crate::surroundings::Surroundings;
@@ -38,6 +41,7 @@ pub(crate) struct Node {
     touched: Mutex<BTreeSet<(ContextId, Key)>>,
     serial: AtomicU64,
     events: broadcast::Sender<Event>,
+    pub(super) repair: Repair,
 }
 
 impl Node {
@@ -59,6 +63,7 @@ impl Node {
             touched: Mutex::default(),
             serial: AtomicU64::new(0),
             events: broadcast::Sender::new(BACKLOG),
+            repair: Repair::default(),
         }
     }
 
@@ -215,6 +220,17 @@ impl Delivery for Node {
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
+    fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
+        let Some(context) = self.named(context) else {
+            return Summaries::default();
+        };
+        let summaries = comparison.answer(&context.table);
+        if comparison.is_mutual && comparison.is_unequal(&context.table) {
+            self.repair.soon(from, self.surroundings.now(), false);
+        }
+        summaries
+    }
+
     fn touched(&self, context: &str, ages: &[(Key, Duration)]) {
         if let Some(context) = self.named(context) {
             context.touched(ages);
@@ -225,8 +241,9 @@ impl Delivery for Node {
         self.numbered(context)?.encode_since(key, since)
     }
 
-    fn marked(&self, _context: ContextId, _key: Key) {
+    fn marked(&self, at: Incarnation, _context: ContextId, _key: Key) {
         self.counters.marked_for_repair.add(1);
+        self.repair.soon(at, self.surroundings.now(), true);
     }
 
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key) {
@@ -245,6 +262,11 @@ impl Delivery for Node {
     }
 
     fn happened(&self, event: Event) {
+        if let Event::Member(MemberEvent::Reopened(who, _)) = &event {
+            // What was on the old connection may be lost.
+            self.repair
+                .soon(who.incarnation, self.surroundings.now(), true);
+        }
         if matches!(event, Event::BadConnection { .. }) {
             self.counters.bad_connections.add(1);
         }

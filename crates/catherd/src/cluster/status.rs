@@ -22,6 +22,9 @@ pub struct Status {
     pub missing: Vec<String>,
     /// The contexts, in the order in which they were made.
     pub contexts: Vec<ContextStatus>,
+    /// Sessions that differ from what other members hold, by the last comparison with each; absent
+    /// before the first.
+    pub sessions_that_differ: Option<u64>,
     /// What is counted.
     pub counters: CountersStatus,
     /// What the channel counts, by name.
@@ -80,4 +83,40 @@ pub struct ContextStatus {
     /// One number for all that is held, in 16 hexadecimal digits: equal on two quiet nodes if
     /// nothing differs.
     pub digest: String,
+    /// How the state came here when the node started.
+    pub transfer: TransferStatus,
+}
+
+/// The transfer of a context's state to a starting node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TransferStatus {
+    /// `none`, `running`, `done` or `timed out`.
+    pub state: &'static str,
+    /// Sessions and tombstones that were fetched.
+    pub sessions: u64,
+    /// Bytes of names and values in them.
+    pub bytes: u64,
+    /// How much of the bulk is done.
+    pub percent: u8,
+    /// Sessions a second, since the beginning.
+    pub sessions_per_second: f64,
+    /// Seconds since the beginning.
+    pub seconds: f64,
+    /// Seconds that the rest of the bulk will take at this rate; absent until something is done.
+    pub seconds_remaining: Option<f64>,
+}
+
+impl Default for TransferStatus {
+    fn default() -> Self {
+        Self {
+            state: "none",
+            sessions: 0,
+            bytes: 0,
+            percent: 0,
+            sessions_per_second: 0.0,
+            seconds: 0.0,
+            seconds_remaining: None,
+        }
+    }
 }

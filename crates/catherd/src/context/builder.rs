@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catherd_core::placement::Placement;
+use parking_lot::Mutex;
 
 use super::ContextInner;
 use super::table::SessionTable;
@@ -45,6 +46,18 @@ pub struct Manager {
     pub(crate) tombstone_life: Option<Duration>,
     pub(crate) max_tombstones: usize,
     pub(crate) expire_tolerance: Duration,
+    pub(crate) state_transfer_timeout: Option<Duration>,
+    pub(crate) on_state_transfer_timeout: OnTransferTimeout,
+}
+
+/// What a node does that has not got its state in time.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnTransferTimeout {
+    /// It starts, and fetches what is missing when it is asked for (HOW-TO, "How it Works", 2).
+    #[default]
+    Start,
+    /// It stays closed until it has its state.
+    StayClosed,
 }
 
 /// What a request does whose member did not answer within the access time-out.
@@ -70,6 +83,8 @@ impl Manager {
             tombstone_life: None,
             max_tombstones: 1_000_000,
             expire_tolerance: Duration::from_secs(10),
+            state_transfer_timeout: Some(Duration::from_secs(60)),
+            on_state_transfer_timeout: OnTransferTimeout::Start,
         }
     }
 
@@ -139,6 +154,20 @@ impl Manager {
     #[must_use]
     pub fn expire_tolerance(mut self, tolerance: Duration) -> Self {
         self.expire_tolerance = tolerance;
+        self
+    }
+
+    /// How long a starting node waits for its state; a minute by default, `None` for ever.
+    #[must_use]
+    pub fn state_transfer_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.state_transfer_timeout = timeout;
+        self
+    }
+
+    /// What it does then.
+    #[must_use]
+    pub fn on_state_transfer_timeout(mut self, policy: OnTransferTimeout) -> Self {
+        self.on_state_transfer_timeout = policy;
         self
     }
 
@@ -277,6 +306,7 @@ impl ContextBuilder {
             manager: self.manager,
             max_inactive: self.max_inactive,
             table: SessionTable::new(node.digest_key),
+            transfer: Mutex::default(),
             node: Arc::clone(node),
         })?;
         Ok(Context { inner })

@@ -13,14 +13,15 @@ use std::time::Duration;
 use catherd_core::link::ContextId;
 use catherd_core::placement::Placement;
 use catherd_core::session::{Rules, Tombstone};
+use parking_lot::Mutex;
 
-pub use builder::{Context, ContextBuilder, ContextError, Manager, Stale};
+pub use builder::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
 pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
 pub(crate) use serve::{Served, Unserved};
 pub(crate) use table::SessionTable;
 
-use crate::cluster::Node;
+use crate::cluster::{Node, TransferStatus};
 
 /// A context, shared by its layer, its requests and the channel.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct ContextInner {
     pub(crate) manager: Manager,
     pub(crate) max_inactive: Option<Duration>,
     pub(crate) table: SessionTable,
+    /// How the state came here at the start.
+    pub(crate) transfer: Mutex<TransferStatus>,
     pub(crate) node: Arc<Node>,
 }
 

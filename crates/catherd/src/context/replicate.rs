@@ -237,7 +237,9 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         self.table.sweep(now, |key, slot| match &slot.entry {
             None => None,
-            Some(entry @ Entry::Ended { at, life }) => (!entry.is_over(now)).then(|| *at + *life),
+            Some(entry @ Entry::Ended { at, life }) => {
+                (!entry.is_over(now)).then(|| (*at + *life).max(now + Duration::from_secs(1)))
+            }
             Some(Entry::Live(state)) => {
                 let limit = state.idle_limit()?;
                 let is_owner = self.is_owner(state);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use catherd_core::key::Key;
 use catherd_core::message::Answer;
-use catherd_core::session::Entry;
+use catherd_core::session::{Entry, Fetched, State};
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
 
@@ -25,6 +25,9 @@ pub(crate) struct Served {
 /// A member did not answer in time, and the context refuses to show what may be old.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unserved;
+
+/// An answer to a fetch is about this long at most, unless its first session is longer.
+const ANSWER_BYTES: usize = 1 << 20;
 
 /// Whom to ask before the application runs.
 #[derive(Debug, Eq, PartialEq)]
@@ -114,31 +117,42 @@ impl ContextInner {
             .unwrap_or(false)
     }
 
-    /// Answers a member that asks for sessions.
+    /// Answers a member that asks for sessions: the first, and as many more as make a message of
+    /// sensible size. It asks again for the others.
     pub(crate) fn answer(&self, wanted: &[(Key, Vector)]) -> Vec<Answer> {
         let now = self.node.surroundings.now();
-        let answer = |(key, held): &(Key, Vector)| {
-            use catherd_core::session::Fetched;
+        let (mut answers, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
+        for (key, held) in wanted {
             let looked = self.table.look(*key, |slot| {
+                let size = slot
+                    .entry
+                    .as_ref()
+                    .and_then(Entry::live)
+                    .map_or(0, State::bytes);
                 (
                     Entry::fetch(slot.entry.as_ref(), *key, now, held),
                     slot.served,
+                    size,
                 )
             });
-            let (fetched, served) = looked.unwrap_or((Fetched::Unknown, false));
+            let (fetched, served, size) = looked.unwrap_or((Fetched::Unknown, false, 0));
+            bytes += size;
+            if bytes > ANSWER_BYTES && !answers.is_empty() {
+                break;
+            }
             let same = fetched == Fetched::Same;
             let fragment = match fetched {
                 Fetched::Fragment(fragment) => Some(fragment),
                 Fetched::Same | Fetched::Unknown => None,
             };
-            Answer {
+            answers.push(Answer {
                 key: *key,
                 same,
                 fragment,
                 served,
-            }
-        };
-        wanted.iter().map(answer).collect()
+            });
+        }
+        answers
     }
 
     /// Whether a write is known to be missing under `key`.
@@ -155,6 +169,14 @@ impl ContextInner {
         self.table
             .look(key, |slot| slot.entry.as_ref().is_some_and(ended))
             .unwrap_or(false)
+    }
+
+    /// Bytes of names and values of a live session; 0 without one.
+    pub(crate) fn bytes(&self, key: Key) -> usize {
+        let bytes = |entry: &Entry| entry.live().map_or(0, State::bytes);
+        self.table
+            .look(key, |slot| slot.entry.as_ref().map_or(0, bytes))
+            .unwrap_or(0)
     }
 
     /// The writes of the session that are here.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use catherd_core::key::Key;
 use catherd_core::session::{Bucket, DigestKey, Digests, Entry};
+use catherd_core::sync::Summary;
 use catherd_core::table::Table;
 use catherd_core::time::Time;
 use dashmap::DashMap;
@@ -238,7 +239,8 @@ impl Cell {
 fn next_look(entry: &Entry, now: Time) -> Option<Time> {
     match entry {
         Entry::Live(state) => Some(state.last_access() + state.idle_limit()?),
-        Entry::Ended { life, .. } => Some(now + *life),
+        // Half way through its life a tombstone leaves the digests.
+        Entry::Ended { life, .. } => Some(now + *life / 2),
     }
 }
 
@@ -275,5 +277,38 @@ impl Table for SessionTable {
 
     fn digest(&self, bucket: Bucket) -> u64 {
         self.digests.lock().digest(bucket)
+    }
+
+    fn digests(&self, size: usize) -> Vec<u64> {
+        self.digests.lock().folded(size)
+    }
+
+    fn summary(&self, key: Key) -> (u64, bool) {
+        let ended = |slot: &Slot| {
+            slot.entry
+                .as_ref()
+                .is_some_and(|entry| entry.live().is_none())
+        };
+        self.look(key, |slot| (slot.digest, ended(slot)))
+            .unwrap_or((0, false))
+    }
+
+    fn summaries(
+        &self,
+        size: usize,
+        wanted: &mut dyn FnMut(Bucket) -> bool,
+        out: &mut dyn FnMut(Summary),
+    ) {
+        for cell in &self.cells {
+            if wanted(Bucket::of(cell.key, size)) {
+                let digest = cell.slot(|slot| slot.digest);
+                if digest != 0 {
+                    out(Summary {
+                        key: cell.key,
+                        digest,
+                    });
+                }
+            }
+        }
     }
 }

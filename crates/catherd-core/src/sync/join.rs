@@ -1,0 +1,253 @@
+//! Who is pulled from, in which order, and when that is enough.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+
+use crate::version::Incarnation;
+
+/// Brings one context of a starting node up to date.
+///
+/// First the bulk: the buckets are shared out among the donors, side by side, in parts; a donor
+/// that fails gives its part back, and another one does it again, that part and nothing else. Then
+/// **every** donor is verified with, not those alone that gave something: one may still lack what
+/// waits in another's queue.
+///
+/// Tell it who the donors are with [`handle_donors`](Self::handle_donors) whenever that changes,
+/// and how pulls went with [`handle_pulled`](Self::handle_pulled); drain
+/// [`poll`](Self::poll) after each. It is over when [`is_verified`](Self::is_verified) says so.
+#[derive(Debug)]
+pub struct Join {
+    parts: u32,
+    todo: VecDeque<Range<u32>>,
+    size: u32,
+    busy: BTreeMap<Incarnation, Range<u32>>,
+    verifying: BTreeSet<Incarnation>,
+    verified: BTreeSet<Incarnation>,
+    /// How often pulling from a donor failed since it last worked.
+    failures: BTreeMap<Incarnation, u32>,
+    donors: BTreeSet<Incarnation>,
+}
+
+/// Compare these buckets with that member, and fetch what differs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pull {
+    /// Whom to pull from.
+    pub from: Incarnation,
+    /// Which buckets.
+    pub buckets: Range<u32>,
+}
+
+impl Join {
+    /// Into how many parts the buckets are cut.
+    pub const PARTS: u32 = 16;
+    /// A donor that failed this often in a row is not asked again until it comes anew.
+    pub const FAILURES_MAX: u32 = 3;
+
+    /// A join over a table of `size` buckets, a power of two of at least [`PARTS`](Self::PARTS).
+    pub fn new(size: u32) -> Self {
+        assert!(
+            size.is_power_of_two() && size >= Self::PARTS,
+            "parts of equal size"
+        );
+        let width = size / Self::PARTS;
+        let todo = (0..Self::PARTS)
+            .map(|part| part * width..(part + 1) * width)
+            .collect();
+        Self {
+            parts: Self::PARTS,
+            todo,
+            size,
+            busy: BTreeMap::new(),
+            verifying: BTreeSet::new(),
+            verified: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            donors: BTreeSet::new(),
+        }
+    }
+
+    /// The members to get the state from at present: those that are ready or, if none is, all.
+    pub fn handle_donors(&mut self, donors: impl IntoIterator<Item = Incarnation>) {
+        let donors: BTreeSet<_> = donors.into_iter().collect();
+        let gone = |member: &Incarnation| !donors.contains(member);
+        let lost: Vec<_> = self.busy.keys().copied().filter(gone).collect();
+        for member in lost {
+            self.todo.extend(self.busy.remove(&member));
+        }
+        self.verifying.retain(|member| !gone(member));
+        self.verified.retain(|member| !gone(member));
+        self.failures.retain(|member, _| !gone(member));
+        self.donors = donors;
+    }
+
+    /// A pull has come to its end, well or not.
+    pub fn handle_pulled(&mut self, pull: &Pull, is_done: bool) {
+        let was_verifying = self.verifying.remove(&pull.from);
+        let was_busy = self.busy.get(&pull.from) == Some(&pull.buckets);
+        if was_busy {
+            self.busy.remove(&pull.from);
+        }
+        if is_done {
+            self.failures.remove(&pull.from);
+            if was_verifying && self.donors.contains(&pull.from) {
+                self.verified.insert(pull.from);
+            }
+            return;
+        }
+        if was_busy {
+            self.todo.push_front(pull.buckets.clone());
+        }
+        if was_busy || was_verifying {
+            *self.failures.entry(pull.from).or_insert(0) += 1;
+        }
+    }
+
+    /// The next pull to begin; several go side by side, one a donor.
+    pub fn poll(&mut self) -> Option<Pull> {
+        let failures = &self.failures;
+        let is_asked = |member: &Incarnation| {
+            !self.busy.contains_key(member)
+                && !self.verifying.contains(member)
+                && failures
+                    .get(member)
+                    .is_none_or(|failures| *failures < Self::FAILURES_MAX)
+        };
+        let mut idle = self.donors.iter().copied().filter(is_asked);
+        if let Some(buckets) = self.todo.pop_front() {
+            let Some(from) = idle.next() else {
+                self.todo.push_front(buckets);
+                return None;
+            };
+            self.busy.insert(from, buckets.clone());
+            return Some(Pull { from, buckets });
+        }
+        if !self.busy.is_empty() {
+            return None;
+        }
+        let from = idle.find(|member| !self.verified.contains(member))?;
+        self.verifying.insert(from);
+        Some(Pull {
+            from,
+            buckets: 0..self.size,
+        })
+    }
+
+    /// Whether this node has verified with every donor; with none there is nothing to get.
+    pub fn is_verified(&self) -> bool {
+        self.donors.is_subset(&self.verified)
+    }
+
+    /// How much of the bulk is done, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        let left = self.todo.len() + self.busy.len();
+        1.0 - left as f64 / f64::from(self.parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(number: u64) -> Incarnation {
+        Incarnation::from_bits(number)
+    }
+
+    /// Does pulls in the order in which they are wanted; `fails` says which do not work.
+    fn drive(join: &mut Join, mut fails: impl FnMut(&Pull) -> bool) -> Vec<Pull> {
+        let (mut log, mut open) = (Vec::new(), VecDeque::new());
+        loop {
+            while let Some(pull) = join.poll() {
+                log.push(pull.clone());
+                open.push_back(pull);
+            }
+            let Some(pull) = open.pop_front() else {
+                return log;
+            };
+            let is_done = !fails(&pull);
+            join.handle_pulled(&pull, is_done);
+        }
+    }
+
+    #[test]
+    fn without_donors_there_is_nothing_to_get() {
+        let mut join = Join::new(4096);
+        join.handle_donors([]);
+        assert!(join.is_verified());
+        assert_eq!(join.poll(), None);
+    }
+
+    #[test]
+    fn the_buckets_are_shared_out_and_every_donor_is_verified_with() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1), member(2)]);
+        let log = drive(&mut join, |_| false);
+        assert!(join.is_verified());
+        assert!((join.progress() - 1.0).abs() < f64::EPSILON);
+        let whole = |pull: &&Pull| pull.buckets == (0..4096);
+        assert_eq!(log.iter().filter(whole).count(), 2, "verified with both");
+        let parts: BTreeSet<_> = log
+            .iter()
+            .filter(|pull| !whole(pull))
+            .map(|pull| pull.buckets.start)
+            .collect();
+        assert_eq!(parts.len(), 16, "each part once");
+        assert_eq!(log.len(), 18);
+        for donor in [member(1), member(2)] {
+            assert_eq!(log.iter().filter(|pull| pull.from == donor).count(), 9);
+        }
+    }
+
+    #[test]
+    fn a_donor_that_dies_gives_its_part_back_and_no_other() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1), member(2)]);
+        let first = join.poll().unwrap();
+        let second = join.poll().unwrap();
+        assert_ne!(first.from, second.from);
+        assert_eq!(join.poll(), None, "one pull a donor");
+        join.handle_donors([second.from]);
+        join.handle_pulled(&first, false);
+        join.handle_pulled(&second, true);
+        let log = drive(&mut join, |_| false);
+        assert!(join.is_verified());
+        let again = log
+            .iter()
+            .filter(|pull| pull.buckets == first.buckets)
+            .count();
+        assert_eq!(again, 1);
+        assert!(
+            log.iter().all(|pull| pull.buckets != second.buckets),
+            "done is done"
+        );
+    }
+
+    #[test]
+    fn a_donor_that_always_fails_is_given_up_and_the_join_is_not_verified() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1), member(2)]);
+        let log = drive(&mut join, |pull| pull.from == member(1));
+        assert!(!join.is_verified(), "the failing one is still a member");
+        let failed = log.iter().filter(|pull| pull.from == member(1)).count();
+        assert_eq!(failed, Join::FAILURES_MAX as usize);
+        join.handle_donors([member(2)]);
+        drive(&mut join, |_| false);
+        assert!(join.is_verified(), "gone, it is no donor any more");
+    }
+
+    #[test]
+    fn a_member_that_comes_meanwhile_is_verified_with_as_well() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1)]);
+        drive(&mut join, |_| false);
+        join.handle_donors([member(1), member(3)]);
+        assert!(!join.is_verified());
+        let log = drive(&mut join, |_| false);
+        assert_eq!(
+            log,
+            [Pull {
+                from: member(3),
+                buckets: 0..4096
+            }]
+        );
+        assert!(join.is_verified());
+    }
+}

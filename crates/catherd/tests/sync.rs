@@ -1,0 +1,272 @@
+//! State transfer and repair: a node comes, a node goes, a cluster is split and whole again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod farm;
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use catherd::testing::Network;
+use catherd::{Attribute, Cluster, Event, Manager, OnTransferTimeout, Session};
+use farm::{A, B, Node, two_with};
+use http::StatusCode;
+
+const C: [u8; 4] = [10, 0, 0, 3];
+
+fn app() -> Router {
+    async fn set(
+        Extension(session): Extension<Session>,
+        Path((name, value)): Path<(String, String)>,
+    ) -> String {
+        session.insert(Attribute::from(name), &value).unwrap();
+        session.id().unwrap()
+    }
+    async fn read(
+        Extension(session): Extension<Session>,
+        Path(name): Path<String>,
+    ) -> Result<String, StatusCode> {
+        session
+            .get::<String>(Attribute::from(name))
+            .unwrap()
+            .ok_or(StatusCode::NOT_FOUND)
+    }
+    async fn end(Extension(session): Extension<Session>) -> String {
+        session.invalidate().to_string()
+    }
+    Router::new()
+        .route("/shop/{name}/{value}", post(set))
+        .route("/shop/{name}", get(read))
+        .route("/shop/end", post(end))
+}
+
+async fn fill(node: &Node, sessions: usize) -> Vec<String> {
+    let mut cookies = Vec::new();
+    for number in 0..sessions {
+        let made = node
+            .call("POST", &format!("/shop/number/{number}"), None)
+            .await;
+        cookies.push(made.cookie.unwrap());
+    }
+    cookies
+}
+
+fn sessions(node: &Node) -> u64 {
+    node.cluster.status().contexts[0].sessions
+}
+
+/// Waits until the digests of all are equal and each says that nothing differs.
+async fn whole(nodes: &[&Node], within: Duration) {
+    let equal = || {
+        nodes.iter().all(|node| {
+            node.digest() == nodes[0].digest()
+                && node.cluster.status().sessions_that_differ == Some(0)
+        })
+    };
+    let waited = async {
+        while !equal() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(within, waited)
+        .await
+        .unwrap_or_else(|_| {
+            let all: Vec<_> = nodes.iter().map(|node| node.cluster.status()).collect();
+            panic!("not whole: {all:?}")
+        });
+}
+
+/// HOW-TO, "How it Works", 2: before TomcatB starts listening for HTTP requests, the state has
+/// been transferred.
+#[tokio::test(start_paused = true)]
+async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
+    let network = Network::new(1);
+    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    a.cluster.ready().await;
+    let cookies = fill(&a, 1000).await;
+    a.call("POST", "/shop/end", Some(&cookies[0])).await;
+
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    b.cluster.ready().await;
+    assert_eq!(sessions(&b), 999);
+    assert_eq!(b.cluster.status().contexts[0].tombstones, 1);
+    assert_eq!(a.digest(), b.digest());
+    let transfer = b.cluster.status().contexts[0].transfer.clone();
+    assert_eq!(
+        (transfer.state, transfer.sessions, transfer.percent),
+        ("done", 1000, 100)
+    );
+    let read = b.call("GET", "/shop/number", Some(&cookies[7])).await;
+    assert_eq!(read.text, "7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_donor_that_dies_in_the_middle_is_replaced() {
+    let network = Network::new(2);
+    let (a, b) = two_with(&network, app).await;
+    fill(&a, 3000).await;
+    // Slow enough that the transfer takes a while.
+    let slow = catherd::testing::Link {
+        latency: Duration::from_millis(20),
+        ..catherd::testing::Link::default()
+    };
+    network.set_links(slow);
+    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    let crash = async {
+        while sessions(&c) < 500 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(sessions(&c) < 3000, "in the middle");
+        network.crash(A);
+    };
+    tokio::join!(c.cluster.ready(), crash);
+    assert_eq!(sessions(&c), 3000);
+    assert_eq!(b.digest(), c.digest());
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_logouts_and_new_sessions_during_the_transfer_are_not_lost() {
+    let network = Network::new(3);
+    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    a.cluster.ready().await;
+    let cookies = fill(&a, 2000).await;
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    let traffic = async {
+        for (at, cookie) in cookies.iter().enumerate().step_by(7) {
+            match at % 3 {
+                0 => a.call("POST", "/shop/end", Some(cookie)).await,
+                1 => a.call("POST", "/shop/color/red", Some(cookie)).await,
+                _ => a.call("POST", "/shop/color/red", None).await,
+            };
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(b.cluster.ready(), traffic);
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    assert_eq!(sessions(&a), sessions(&b));
+}
+
+/// HOW-TO, "How it Works", 6: the restarted node has what the other wrote before it opens.
+#[tokio::test(start_paused = true)]
+async fn h39_a_node_that_was_started_again_has_what_the_other_wrote() {
+    let network = Network::new(4);
+    let (a, b) = two_with(&network, app).await;
+    let cookie = a
+        .call("POST", "/shop/color/red", None)
+        .await
+        .cookie
+        .unwrap();
+    network.crash(A);
+    b.sees(&[]).await;
+    b.call("POST", "/shop/color/blue", Some(&cookie)).await;
+    let again = Node::start(&network.host(A), "A", "one", app()).await;
+    again.cluster.ready().await;
+    assert_eq!(again.digest(), b.digest());
+    assert_eq!(
+        again.call("GET", "/shop/color", Some(&cookie)).await.text,
+        "blue"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_split_both_sides_have_the_writes_of_both() {
+    let network = Network::new(5);
+    let (a, b) = two_with(&network, app).await;
+    let kept = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
+    let ended = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
+    network.partition(A, B);
+    a.sees(&[]).await;
+    b.sees(&[]).await;
+    a.call("POST", "/shop/left/1", Some(&kept)).await;
+    b.call("POST", "/shop/right/2", Some(&kept)).await;
+    let logout = a.call("POST", "/shop/end", Some(&ended)).await;
+    assert_eq!(logout.degraded.as_deref(), Some("pending"));
+    b.call("POST", "/shop/late/3", Some(&ended)).await;
+    let only_here = b.call("POST", "/shop/base/1", None).await.cookie.unwrap();
+
+    network.repair(A, B);
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    // Ten heartbeats.
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    for node in [&a, &b] {
+        assert_eq!(node.call("GET", "/shop/left", Some(&kept)).await.text, "1");
+        assert_eq!(node.call("GET", "/shop/right", Some(&kept)).await.text, "2");
+        assert_eq!(
+            node.call("GET", "/shop/base", Some(&only_here)).await.text,
+            "1"
+        );
+        let gone = node.call("GET", "/shop/late", Some(&ended)).await;
+        assert_eq!(
+            gone.status,
+            StatusCode::NOT_FOUND,
+            "logged out stays logged out"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_join_at_once_both_get_everything() {
+    let network = Network::new(6);
+    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    a.cluster.ready().await;
+    fill(&a, 500).await;
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    tokio::join!(b.cluster.ready(), c.cluster.ready());
+    assert_eq!((sessions(&b), sessions(&c)), (500, 500));
+    assert_eq!((a.digest(), a.digest()), (b.digest(), c.digest()));
+}
+
+/// HOW-TO, "How it Works", 2: in case TomcatA does not respond, TomcatB will time out after 60
+/// seconds, and issue a log entry.
+#[tokio::test(start_paused = true)]
+async fn h27_state_that_does_not_come_in_time_is_said_and_the_policy_decides() {
+    for policy in [OnTransferTimeout::Start, OnTransferTimeout::StayClosed] {
+        let network = Network::new(7);
+        let a = Node::start(&network.host(A), "A", "one", app()).await;
+        a.cluster.ready().await;
+        fill(&a, 3000).await;
+        // Enough for heartbeats and probes, and half a minute for the state.
+        let narrow = catherd::testing::Link {
+            bytes_per_second: Some(50_000),
+            ..catherd::testing::Link::default()
+        };
+        network.set_link(A, B, narrow);
+
+        let host = network.host(B);
+        let cluster: Cluster = farm::builder(&host, "B", "one")
+            .start_in(host.clone())
+            .await
+            .unwrap();
+        let mut events = cluster.events();
+        let manager = Manager::delta()
+            .state_transfer_timeout(Some(Duration::from_secs(3)))
+            .on_state_transfer_timeout(policy);
+        let context = cluster.context("/shop").manager(manager).build().unwrap();
+        let b = Node {
+            app: app().layer(context.layer()),
+            cluster,
+        };
+        b.cluster
+            .wait_for_members(|view| view.members.len() == 1)
+            .await;
+        let began = tokio::time::Instant::now();
+        let ready = tokio::time::timeout(Duration::from_secs(6), b.cluster.ready()).await;
+        let timed_out = loop {
+            match events.next().await.unwrap() {
+                Event::StateTransfer { transfer, .. } if transfer.state == "timed out" => {
+                    break true;
+                }
+                _ => {}
+            }
+        };
+        assert!(timed_out && began.elapsed() < Duration::from_secs(7));
+        assert_eq!(ready.is_ok(), policy == OnTransferTimeout::Start);
+        network.release(A, B);
+        tokio::time::timeout(Duration::from_secs(60), b.cluster.ready())
+            .await
+            .unwrap();
+        whole(&[&a, &b], Duration::from_secs(60)).await;
+    }
+}
