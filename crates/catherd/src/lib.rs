@@ -51,7 +51,7 @@ pub mod testing;
 pub use catherd_core as core;
 pub use cluster::{
     Cluster, ClusterBuilder, ContextStatus, CountersStatus, Event, Events, LinkStatus,
-    MemberStatus, Mode, SessionEnd, StartError, Status,
+    MemberStatus, Mode, SessionEnd, StartError, Status, is_cluster_name, is_node_name,
 };
 pub use context::{Context, ContextBuilder, ContextError, Manager, Stale};
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};
