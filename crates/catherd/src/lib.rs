@@ -51,7 +51,8 @@ pub mod testing;
 pub use catherd_core as core;
 pub use cluster::{
     Cluster, ClusterBuilder, ContextStatus, CountersStatus, Event, Events, LinkStatus,
-    MemberStatus, Mode, SessionEnd, StartError, Status, TransferStatus,
+    MemberStatus, Mode, SessionEnd, StartError, Status, TransferStatus, is_cluster_name,
+    is_node_name,
 };
 pub use context::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};

@@ -10,8 +10,8 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use catherd::Session;
 use catherd::testing::Network;
+use catherd::{Cluster, ContextError, Session};
 use farm::{A, B, Node, two_with};
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
@@ -196,6 +196,44 @@ async fn a_cookie_with_an_unknown_key_gets_a_new_key() {
     assert!(!cookie.starts_with("0123456789ABCDEF"), "{cookie}");
     let read = a.call("GET", "/shop/color", Some(invented)).await;
     assert_eq!(read.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_route_is_that_of_the_node_that_answers_unless_it_is_not_rewritten() {
+    let network = Network::new(9);
+    let (a, b) = two(&network).await;
+    let cookie = a.call("POST", "/shop/set", None).await.cookie.unwrap();
+    let moved = b.call("GET", "/shop/color", Some(&cookie)).await;
+    assert_eq!(moved.cookie, Some(cookie.replace(".A", ".B")));
+
+    let keeping = |node: &Node| {
+        let context = node.cluster.context("/keeping").rewrite_route(false);
+        app().layer(context.build().unwrap().layer())
+    };
+    let (on_a, on_b) = (keeping(&a), keeping(&b));
+    let made = farm::call(on_a, "POST", "/shop/set", None).await;
+    let read = farm::call(on_b, "GET", "/shop/color", made.cookie).await;
+    assert_eq!(read.text, "red");
+    assert_eq!(read.cookie, None, "the client keeps the first node's route");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cookie_that_no_header_could_carry_is_an_error() {
+    let cluster = Cluster::builder().start_local().unwrap();
+    for name in ["", "a b", "a=b", "a;b", "é", &"x".repeat(65)] {
+        let error = cluster.context("/shop").cookie_name(name).build();
+        assert_eq!(
+            error.map(|_| ()),
+            Err(ContextError::CookieName(name.to_owned()))
+        );
+    }
+    for domain in ["", "a;b", "a b", "shop.example/"] {
+        let error = cluster.context("/shop").cookie_domain(domain).build();
+        assert_eq!(
+            error.map(|_| ()),
+            Err(ContextError::CookieDomain(domain.to_owned()))
+        );
+    }
 }
 
 async fn wait_for_equal_digests(a: &Node, b: &Node) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use catherd::is_cluster_name;
 use roxmltree::Node;
 
 use super::connector::Ports;
@@ -140,7 +141,7 @@ impl ClusterDraft {
                 .text("clusterName")
                 .map(|given| given.value.to_owned()),
             id: section
-                .name("clusterId", "._-", problems)
+                .named("clusterId", "._-", is_cluster_name, problems)
                 .unwrap_or_else(|| "catherd".to_owned()),
             key,
             allow_plaintext,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use catherd::is_node_name;
 use roxmltree::Node;
 
 use super::cluster::{ClusterConfig, ClusterDraft};
@@ -92,7 +93,7 @@ impl EngineDraft {
                 "remove one of them, or put one into the Engine",
             );
         }
-        let jvm_route = section.name("jvmRoute", "_-", problems);
+        let jvm_route = section.named("jvmRoute", "_-", is_node_name, problems);
         if !clusters.is_empty() && section.text("jvmRoute").is_none() {
             let what = "a node of a Cluster needs a name";
             let remedy = r#"set jvmRoute="node1" on Engine, different on every node"#;

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use catherd::is_cluster_name;
+
 use super::connector::parse_address;
 use super::diagnostic::{Location, Problems};
 use super::section::Section;
@@ -18,7 +20,7 @@ pub struct MembershipConfig {
     /// `mcastFrequency`: from one heartbeat to the next, 10 ms to 60 s. Shorter finds a silent
     /// member sooner and costs each member one datagram more.
     pub frequency: Duration,
-    /// `mcastDropTime`: the silence that makes a member suspect, longer than `frequency`.
+    /// `mcastDropTime`: the silence that makes a member suspect, at least twice `frequency`.
     pub drop_time: Duration,
     /// `mcastBindAddress`: the interface for heartbeats; `0.0.0.0`: the system chooses. Without
     /// the attribute it is the one that the receiver listens on, so that members on loopback are
@@ -62,9 +64,10 @@ impl MembershipConfig {
         let frequency = frequency.map_or(default.frequency, |given| given.value);
         let drop_time = section.millis("mcastDropTime", 20..=3_600_000, problems);
         let drop_time = drop_time.map_or(default.drop_time, |given| given.value);
-        if drop_time <= frequency {
+        // As the library demands: one lost heartbeat is no silence.
+        if drop_time < 2 * frequency {
             let what = format!(
-                "a member would be dropped after {} ms of silence and be heard every {} ms only",
+                "a member would be suspect after {} ms of silence and be heard every {} ms only",
                 drop_time.as_millis(),
                 frequency.as_millis()
             );
@@ -90,7 +93,7 @@ impl MembershipConfig {
             drop_time,
             bind_address: bind.map_or(beside_receiver, |given| given.value),
             domain: section
-                .name("mcastClusterDomain", "._-", problems)
+                .named("mcastClusterDomain", "._-", is_cluster_name, problems)
                 .unwrap_or(default.domain),
             ttl: ttl.and_then(|given| given.value).unwrap_or(default.ttl),
         };

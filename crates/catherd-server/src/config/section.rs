@@ -191,10 +191,21 @@ impl Section {
         extra: &str,
         problems: &mut Problems,
     ) -> Option<String> {
+        self.named(name, extra, |text| is_name(text, extra), problems)
+    }
+
+    /// The same by a rule that is somebody else's, and is explained in the same way.
+    pub(crate) fn named(
+        &self,
+        name: &'static str,
+        extra: &str,
+        is_legal: impl FnOnce(&str) -> bool,
+        problems: &mut Problems,
+    ) -> Option<String> {
         let signs: String = extra.chars().map(|sign| format!(" {sign}")).collect();
         let expected = format!("1 to 64 of A-Z a-z 0-9{signs}");
         let given = self.parsed(name, &expected, problems, |text| {
-            is_name(text, extra).then(|| text.to_owned())
+            is_legal(text).then(|| text.to_owned())
         });
         given.map(|given| given.value)
     }

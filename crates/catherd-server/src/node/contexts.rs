@@ -1,13 +1,13 @@
 //! The hosts of a node, and the applications on them.
 
-use catherd::{Cluster, Manager};
+use catherd::{Cluster, ContextBuilder, ContextError, Manager};
 use tower::Layer as _;
 
 use super::member::whole;
 use crate::apps::bench::Bench;
 use crate::apps::examples::Examples;
 use crate::config::{
-    self, ContextConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
+    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
 };
 use crate::engine::{Application, Host, Hosts, mount};
 
@@ -17,35 +17,36 @@ use crate::engine::{Application, Host, Hosts, mount};
 ///
 /// What keeps one from being made, with the remedy.
 pub(super) fn build(config: &EngineConfig, cluster: &Cluster) -> Result<Hosts, String> {
-    if !config.jvm_route_binder.enabled {
-        // The route says who knows the session best; without it every request would ask.
-        tracing::warn!(
-            word = "enabled of JvmRouteBinderValve",
-            "a word of the configuration has no effect"
-        );
-    }
     let mut hosts = Vec::new();
     for host in &config.hosts {
-        // Hosts have contexts of the same path, and their sessions are not the same. What the
-        // default host is called does not matter: members may call it differently.
-        let prefix = if host.name == config.default_host {
-            ""
-        } else {
-            &host.name
-        };
-        hosts.push(build_host(host, prefix, cluster)?);
+        hosts.push(build_host(host, config, cluster)?);
     }
     Ok(Hosts::new(hosts, &config.default_host))
 }
 
-fn build_host(config: &HostConfig, prefix: &str, cluster: &Cluster) -> Result<Host, String> {
+fn build_host(
+    config: &HostConfig,
+    engine: &EngineConfig,
+    cluster: &Cluster,
+) -> Result<Host, String> {
+    // Hosts have contexts of the same path, and their sessions are not the same. What the default
+    // host is called does not matter: members may call it differently.
+    let prefix = if config.name == engine.default_host {
+        ""
+    } else {
+        &config.name
+    };
     let host = Host::new(&config.name);
     let mut host = config
         .aliases
         .iter()
         .fold(host, |host, alias| host.alias(alias));
     for context in &config.contexts {
-        let application = build_context(prefix, context, cluster)
+        let builder = cluster
+            .context(&context.path)
+            .name(&format!("{prefix}{}", context.path))
+            .rewrite_route(engine.jvm_route_binder.enabled);
+        let application = build_context(context, builder, cluster)
             .map_err(|error| format!("Context {}: {error}", context.path))?;
         host = host.with(&context.path, application);
     }
@@ -53,21 +54,16 @@ fn build_host(config: &HostConfig, prefix: &str, cluster: &Cluster) -> Result<Ho
 }
 
 fn build_context(
-    prefix: &str,
     config: &ContextConfig,
+    builder: ContextBuilder,
     cluster: &Cluster,
-) -> Result<Box<dyn Application>, catherd::ContextError> {
-    let context = cluster
-        .context(&config.path)
-        .name(&format!("{prefix}{}", config.path))
-        .manager(manager(config))
-        .cookie_path(&config.cookie.path);
-    let context = match config.session_timeout {
-        Some(limit) => context.max_inactive(limit),
-        None => context.never_inactive(),
+) -> Result<Box<dyn Application>, ContextError> {
+    let builder = with_cookie(builder, &config.cookie).manager(manager(config));
+    let builder = match config.session_timeout {
+        Some(limit) => builder.max_inactive(limit),
+        None => builder.never_inactive(),
     };
-    note_what_is_not_done(config);
-    let layer = context.build()?.layer();
+    let layer = builder.build()?.layer();
     Ok(match config.application {
         config::Application::Examples => {
             let examples = Examples::new(cluster.clone(), config.replicated);
@@ -77,20 +73,20 @@ fn build_context(
     })
 }
 
-/// The cookie of this release has one name and one form.
-fn note_what_is_not_done(config: &ContextConfig) {
-    let ContextConfig { path, cookie, .. } = config;
-    let words = [
-        (cookie.name != "JSESSIONID", "sessionCookieName"),
-        (cookie.domain.is_some(), "sessionCookieDomain"),
-        (!cookie.http_only, "useHttpOnly"),
-    ];
-    for (_, word) in words.into_iter().filter(|(is_said, _)| *is_said) {
-        tracing::warn!(
-            context = path,
-            word,
-            "a word of the configuration has no effect"
-        );
+fn with_cookie(builder: ContextBuilder, config: &CookieConfig) -> ContextBuilder {
+    let CookieConfig {
+        name,
+        path,
+        domain,
+        http_only,
+    } = config;
+    let builder = builder
+        .cookie_name(name)
+        .cookie_path(path)
+        .cookie_http_only(*http_only);
+    match domain {
+        Some(domain) => builder.cookie_domain(domain),
+        None => builder,
     }
 }
 
@@ -117,5 +113,96 @@ fn manager(context: &ContextConfig) -> Manager {
     match config.tombstone_life {
         Some(life) => manager.tombstone_life(life),
         None => manager,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use http::{Request, header};
+
+    use super::*;
+    use crate::config::JvmRouteBinderConfig;
+    use crate::engine::Engine;
+    use crate::http::Body;
+
+    /// A node with `/bench`, whose cookie is not the usual one.
+    fn engine(rewrites: bool) -> Engine {
+        let context = ContextConfig {
+            path: "/bench".to_owned(),
+            application: config::Application::Bench,
+            display_name: None,
+            distributable: false,
+            replicated: false,
+            manager: ManagerConfig::default(),
+            session_timeout: Some(Duration::from_secs(60)),
+            cookie: CookieConfig {
+                name: "SID".to_owned(),
+                path: "/".to_owned(),
+                domain: Some("shop.example".to_owned()),
+                http_only: false,
+            },
+        };
+        let config = EngineConfig {
+            name: "Catalina".to_owned(),
+            default_host: "localhost".to_owned(),
+            jvm_route: None,
+            hosts: vec![HostConfig {
+                name: "localhost".to_owned(),
+                aliases: Vec::new(),
+                app_base: PathBuf::new(),
+                contexts: vec![context],
+            }],
+            cluster: None,
+            jvm_route_binder: JvmRouteBinderConfig { enabled: rewrites },
+        };
+        let cluster = Cluster::builder()
+            .node_name("node01")
+            .start_local()
+            .unwrap();
+        let hosts = build(&config, &cluster).unwrap();
+        Engine::new(cluster, hosts)
+    }
+
+    /// The `Set-Cookie` of the answer to a request that shows `cookie`.
+    async fn set_cookie(engine: &Engine, cookie: &str) -> Option<String> {
+        let request = Request::get("/bench/session?size=10")
+            .header(header::HOST, "localhost")
+            .header(header::COOKIE, cookie)
+            .body(Body::empty())
+            .unwrap();
+        let response = engine
+            .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .await;
+        let header = response.headers().get(header::SET_COOKIE)?;
+        Some(header.to_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_cookie_is_the_one_that_the_configuration_describes() {
+        let engine = engine(true);
+        let given = set_cookie(&engine, "").await.unwrap();
+        let (pair, attributes) = given.split_once(';').unwrap();
+        assert!(
+            pair.starts_with("SID=") && pair.ends_with(".node01"),
+            "{pair}"
+        );
+        assert_eq!(attributes, " Path=/; Domain=shop.example; SameSite=Lax");
+        assert_eq!(set_cookie(&engine, pair).await, None, "it is known again");
+    }
+
+    #[tokio::test]
+    async fn the_route_of_another_node_is_replaced_unless_the_valve_is_off() {
+        for rewrites in [true, false] {
+            let engine = engine(rewrites);
+            let given = set_cookie(&engine, "").await.unwrap();
+            let pair = given.split(';').next().unwrap();
+            let from_another = pair.replace(".node01", ".node02");
+            let replaced = set_cookie(&engine, &from_another).await;
+            assert_eq!(replaced.is_some(), rewrites, "{replaced:?}");
+        }
     }
 }

@@ -144,13 +144,13 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
     ),
     (
         "<Cluster><Membership mcastAddr=\"10.0.0.1\" address=\"228.0.0.5\" \
-         mcastFrequency=\"1000\"\ndropTime=\"1000\" mcastTTL=\"256\" mcastPort=\"0\" \
+         mcastFrequency=\"1000\"\ndropTime=\"1999\" mcastTTL=\"256\" mcastPort=\"0\" \
          mcastSoTimeout=\"1\"/></Cluster>",
         &[
             "2:22: error: mcastAddr=\"10.0.0.1\" is not an IPv4 multicast address from 224.0.0.0 \
              to 239.255.255.255; change the value",
             "2:43: error: address says again what mcastAddr has said; remove one of them",
-            "3:1: error: a member would be dropped after 1000 ms of silence and be heard every \
+            "3:1: error: a member would be suspect after 1999 ms of silence and be heard every \
              1000 ms only; make mcastDropTime several times mcastFrequency",
             "3:17: error: mcastTTL=\"256\" is not a number from 0 to 255, or -1; change the value",
             "3:32: error: mcastPort=\"0\" is not a number from 1 to 65535; change the value",

@@ -12,6 +12,7 @@ use catherd_core::message::ClusterKey;
 use catherd_core::version::Incarnation;
 
 use super::handle::Cluster;
+use super::name::{is_cluster_name, is_node_name};
 use super::node::Node;
 use crate::channel::{Alone, Channel, Delivery, TcpChannel, TcpConfig, View};
 use crate::env::{Env, Group, System};
@@ -94,7 +95,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// The cluster's id; members of another are not heard. `catherd` by default.
+    /// The cluster's id; members of another are not heard. `catherd` by default. 1 to 64 letters,
+    /// digits, `-`, `_` and `.`, as for [`domain`](Self::domain).
     #[must_use]
     pub fn cluster_id(mut self, id: &str) -> Self {
         self.cluster_id = id.to_owned();
@@ -271,7 +273,7 @@ impl ClusterBuilder {
         env: &E,
         channel: impl FnOnce(Incarnation, Arc<dyn Delivery>) -> Arc<dyn Channel>,
     ) -> Result<Cluster, StartError> {
-        check_name("node_name", &self.name)?;
+        check_node_name(&self.name)?;
         let node = self.to_node(env);
         let channel = channel(node.incarnation, Arc::clone(&node) as Arc<dyn Delivery>);
         Ok(Cluster::new(node, channel))
@@ -288,7 +290,7 @@ impl ClusterBuilder {
     /// Outside a tokio runtime.
     pub fn start_local(self) -> Result<Cluster, StartError> {
         if !self.name.is_empty() {
-            check_name("node_name", &self.name)?;
+            check_node_name(&self.name)?;
         }
         let node = self.to_node(&System::new(tokio::runtime::Handle::current()));
         let channel = Alone::new(View::alone(&self.name, node.incarnation));
@@ -307,9 +309,9 @@ impl ClusterBuilder {
     }
 
     fn check(&self) -> Result<(), StartError> {
-        check_name("node_name", &self.name)?;
-        check_name("cluster_id", &self.cluster_id)?;
-        check_name("domain", &self.domain)?;
+        check_node_name(&self.name)?;
+        check_cluster_name("cluster_id", &self.cluster_id)?;
+        check_cluster_name("domain", &self.domain)?;
         let invalid = |setting, problem| Err(StartError::Setting { setting, problem });
         if self.frequency < Duration::from_millis(10) {
             return invalid("frequency", "must be at least 10 ms");
@@ -363,14 +365,23 @@ impl ClusterBuilder {
 /// A link writes although something is unacknowledged once so many bytes are queued.
 const WRITE_AHEAD_BYTES: usize = 64 * 1024;
 
-fn check_name(setting: &'static str, name: &str) -> Result<(), StartError> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if (1..=64).contains(&name.len()) && name.bytes().all(legal) {
+fn check_node_name(name: &str) -> Result<(), StartError> {
+    if is_node_name(name) {
+        return Ok(());
+    }
+    Err(StartError::Setting {
+        setting: "node_name",
+        problem: "must have 1 to 64 letters, digits, `-` and `_`",
+    })
+}
+
+fn check_cluster_name(setting: &'static str, name: &str) -> Result<(), StartError> {
+    if is_cluster_name(name) {
         return Ok(());
     }
     Err(StartError::Setting {
         setting,
-        problem: "must have 1 to 64 letters, digits, `-` and `_`",
+        problem: "must have 1 to 64 letters, digits, `-`, `_` and `.`, and begin with no dot",
     })
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::ContextInner;
 use super::table::SessionTable;
 use crate::cluster::Node;
-use crate::layer::SessionLayer;
+use crate::layer::{SessionCookie, SessionLayer};
 
 /// A web application's sessions in a cluster. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -189,8 +189,12 @@ pub struct ContextBuilder {
     name: Option<String>,
     manager: Manager,
     max_inactive: Option<Duration>,
+    cookie_name: String,
     cookie_path: Option<String>,
+    cookie_domain: Option<String>,
     cookie_secure: bool,
+    cookie_http_only: bool,
+    rewrite_route: bool,
 }
 
 /// A context that cannot be.
@@ -201,6 +205,10 @@ pub enum ContextError {
     Taken(String),
     /// The path is not empty and does not begin with a slash, or has what no cookie may have.
     Path(String),
+    /// The name of the session cookie is no token.
+    CookieName(String),
+    /// The domain of the session cookie is none.
+    CookieDomain(String),
 }
 
 impl fmt::Display for ContextError {
@@ -216,6 +224,16 @@ impl fmt::Display for ContextError {
                 "`{path}` is no context path: it must be empty or begin with `/`, without spaces, \
                  `;` and control characters"
             ),
+            Self::CookieName(name) => write!(
+                f,
+                "`{name}` is no name of a cookie: it must have 1 to 64 letters, digits and signs \
+                 of a token, such as `-` and `_`"
+            ),
+            Self::CookieDomain(domain) => write!(
+                f,
+                "`{domain}` is no domain of a cookie: it must have 1 to 253 letters, digits, `-` \
+                 and `.`"
+            ),
         }
     }
 }
@@ -230,8 +248,12 @@ impl ContextBuilder {
             name: None,
             manager: Manager::delta(),
             max_inactive: Some(Duration::from_secs(1800)),
+            cookie_name: "JSESSIONID".to_owned(),
             cookie_path: None,
+            cookie_domain: None,
             cookie_secure: false,
+            cookie_http_only: true,
+            rewrite_route: true,
         }
     }
 
@@ -264,11 +286,27 @@ impl ContextBuilder {
         self
     }
 
+    /// The name of the session cookie; `JSESSIONID` by default. Equal on all nodes. Applications
+    /// below each other's paths whose cookies have one name see each other's, and pass over them.
+    #[must_use]
+    pub fn cookie_name(mut self, name: &str) -> Self {
+        self.cookie_name = name.to_owned();
+        self
+    }
+
     /// The path of the session cookie, if the application looks different from outside (HOW-TO,
     /// "Quick Start": the URL must look the same, otherwise a new session begins).
     #[must_use]
     pub fn cookie_path(mut self, path: &str) -> Self {
         self.cookie_path = Some(path.to_owned());
+        self
+    }
+
+    /// The domain of the session cookie: browsers send it to all hosts below it. Without, they
+    /// send it to the host that gave it and to no other.
+    #[must_use]
+    pub fn cookie_domain(mut self, domain: &str) -> Self {
+        self.cookie_domain = Some(domain.to_owned());
         self
     }
 
@@ -280,11 +318,30 @@ impl ContextBuilder {
         self
     }
 
+    /// Whether browsers are told to keep the cookie from scripts; `true` by default: a script
+    /// that can read it can give it away.
+    #[must_use]
+    pub fn cookie_http_only(mut self, http_only: bool) -> Self {
+        self.cookie_http_only = http_only;
+        self
+    }
+
+    /// Whether a client that comes from another node gets this node's route in its cookie (the
+    /// `JvmRouteBinderValve`); `true` by default. With `false` the route is that of the node that
+    /// gave the session: a balancer goes on trying it, and a request elsewhere always asks it
+    /// first. The route does not name then who showed the session last, so that a session is as
+    /// new as replication has made it and not as new as this client has seen it.
+    #[must_use]
+    pub fn rewrite_route(mut self, rewrite: bool) -> Self {
+        self.rewrite_route = rewrite;
+        self
+    }
+
     /// Makes the context; from now on this node holds its part of the sessions.
     ///
     /// # Errors
     ///
-    /// The path is none, or the name is taken.
+    /// A path, or the name or domain of the cookie, is none; or the context's name is taken.
     pub fn build(self) -> Result<Context, ContextError> {
         let cookie_path = self.cookie_path.unwrap_or_else(|| self.path.clone());
         for path in [&self.path, &cookie_path] {
@@ -293,16 +350,28 @@ impl ContextBuilder {
                 return Err(ContextError::Path(path.clone()));
             }
         }
+        if !is_token(&self.cookie_name) {
+            return Err(ContextError::CookieName(self.cookie_name));
+        }
+        if let Some(domain) = self.cookie_domain.as_ref().filter(|it| !is_domain(it)) {
+            return Err(ContextError::CookieDomain(domain.clone()));
+        }
         let name = self.name.unwrap_or(self.path);
         let inner = self.node.register(|node, id| ContextInner {
             id,
             name,
-            cookie_path: if cookie_path.is_empty() {
-                "/".to_owned()
-            } else {
-                cookie_path
+            cookie: SessionCookie {
+                name: self.cookie_name,
+                path: if cookie_path.is_empty() {
+                    "/".to_owned()
+                } else {
+                    cookie_path
+                },
+                domain: self.cookie_domain,
+                secure: self.cookie_secure,
+                http_only: self.cookie_http_only,
             },
-            cookie_secure: self.cookie_secure,
+            rewrites_route: self.rewrite_route,
             manager: self.manager,
             max_inactive: self.max_inactive,
             table: SessionTable::new(node.digest_key),
@@ -311,4 +380,17 @@ impl ContextBuilder {
         })?;
         Ok(Context { inner })
     }
+}
+
+/// Whether a text may name a cookie (RFC 6265, 4.1.1: a token of RFC 2616).
+fn is_token(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Whether a text may be the domain of a cookie (RFC 6265, 4.1.1: letters, digits and hyphens
+/// between dots).
+fn is_domain(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(legal)
 }

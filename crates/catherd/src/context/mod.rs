@@ -22,6 +22,7 @@ pub(crate) use serve::{Served, Unserved};
 pub(crate) use table::SessionTable;
 
 use crate::cluster::{Node, TransferStatus};
+use crate::layer::SessionCookie;
 
 /// A context, shared by its layer, its requests and the channel.
 #[derive(Debug)]
@@ -29,10 +30,9 @@ pub(crate) struct ContextInner {
     pub(crate) id: ContextId,
     /// Equal on all nodes; tells contexts of several hosts apart.
     pub(crate) name: String,
-    /// The path of the session cookie.
-    pub(crate) cookie_path: String,
-    /// Whether a cookie tells its client to send it over TLS only.
-    pub(crate) cookie_secure: bool,
+    pub(crate) cookie: SessionCookie,
+    /// Whether a client that comes from another node gets this node's route.
+    pub(crate) rewrites_route: bool,
     pub(crate) manager: Manager,
     pub(crate) max_inactive: Option<Duration>,
     pub(crate) table: SessionTable,

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::body::ReplicatedBody;
-use super::cookie::{self, Presented};
+use super::cookie::Presented;
 use super::degraded::Degraded;
 use crate::context::{ContextInner, Served, Unserved};
 use crate::env::Place;
@@ -68,7 +68,7 @@ where
     S: Service<Request<B>, Response = Response<R>>,
 {
     pub(super) fn new(context: Arc<ContextInner>, inner: S, request: Request<B>) -> Self {
-        let presented = cookie::presented(request.headers());
+        let presented = context.cookie.presented(request.headers());
         let stage = match served_at_once(&context, &presented) {
             Some((served, presented)) => run(&context, inner, request, served, presented),
             None => {
@@ -262,19 +262,19 @@ fn set_headers<R>(
 ) {
     let context = &request.context;
     let headers = response.headers_mut();
-    let (path, secure) = (&context.cookie_path, context.cookie_secure);
     let route = &context.node.name;
     match finished.key {
         Some(key) => {
             let has_it = presented.is_some_and(|presented| {
-                presented.key == key && presented.route.as_deref().unwrap_or("") == route
+                let has_route = presented.route.as_deref().unwrap_or("") == route;
+                presented.key == key && (has_route || !context.rewrites_route)
             });
             if !has_it {
-                headers.append(header::SET_COOKIE, cookie::give(key, route, path, secure));
+                headers.append(header::SET_COOKIE, context.cookie.give(key, route));
             }
         }
         None if finished.client_has.is_some() => {
-            headers.append(header::SET_COOKIE, cookie::take_away(path, secure));
+            headers.append(header::SET_COOKIE, context.cookie.take_away());
         }
         None => {}
     }

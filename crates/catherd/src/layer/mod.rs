@@ -5,7 +5,7 @@
 //! | `service` | the layer and its service |
 //! | `future` | a request on its way: asking, running, waiting for acknowledgements |
 //! | `body` | the response body: what a stream changes goes out before its last frame |
-//! | `cookie` | `JSESSIONID=KEY.ROUTE`, read and written |
+//! | `cookie` | the session cookie, `JSESSIONID=KEY.ROUTE` by default, read and written |
 //! | `degraded` | what is weaker than promised, as a header and as a value |
 
 mod body;
@@ -15,6 +15,7 @@ mod future;
 mod service;
 
 pub use body::ReplicatedBody;
+pub(crate) use cookie::SessionCookie;
 pub use degraded::Degraded;
 pub use future::ResponseFuture;
 pub use service::{SessionLayer, SessionService};

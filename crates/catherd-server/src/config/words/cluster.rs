@@ -124,8 +124,8 @@ pub(crate) static MEMBERSHIP: Element = Element {
         used(
             "mcastDropTime",
             "3000",
-            "ms of silence after which a member is suspect and is probed, 20 to 3600000; more than \
-             `mcastFrequency`",
+            "ms of silence after which a member is suspect and is probed, 20 to 3600000; at least \
+             twice `mcastFrequency`",
         ),
         same("dropTime", "mcastDropTime"),
         used(
