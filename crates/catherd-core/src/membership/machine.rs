@@ -11,7 +11,7 @@ use super::missing::{Missing, MissingMember};
 use super::names::Namesake;
 use super::peer::{Contender, Outgoing, Peer, Retired, RetiredReason};
 use super::view::{Member, View};
-use crate::message::MemberState;
+use crate::message::{MemberState, Refusal};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -194,11 +194,20 @@ impl Membership {
         self.state
     }
 
-    /// Whether everybody who was heard is in the view, or could not be met: a node that starts
-    /// waits for this.
+    /// Whether everybody who was heard is in the view, or cannot be met: a node that starts waits
+    /// for this.
+    ///
+    /// Who refuses this node because of its name may only not have noticed yet that the process
+    /// before it has ended.
     pub fn is_settled(&self) -> bool {
-        let is_met = |peer: &Peer| peer.is_in_view || peer.failures > 0 || peer.refused.is_some();
-        self.peers.values().all(is_met)
+        let is_decided = |peer: &Peer| match peer.refused {
+            Some((Refusal::NameTaken | Refusal::Leaving, _)) => false,
+            Some(_) => true,
+            None => peer.failures > 2,
+        };
+        self.peers
+            .values()
+            .all(|peer| peer.is_in_view || is_decided(peer))
     }
 
     /// What has happened so far.

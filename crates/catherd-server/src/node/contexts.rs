@@ -17,6 +17,13 @@ use crate::engine::{Application, Host, Hosts, mount};
 ///
 /// What keeps one from being made, with the remedy.
 pub(super) fn build(config: &EngineConfig, cluster: &Cluster) -> Result<Hosts, String> {
+    if !config.jvm_route_binder.enabled {
+        // The route says who knows the session best; without it every request would ask.
+        tracing::warn!(
+            word = "enabled of JvmRouteBinderValve",
+            "a word of the configuration has no effect"
+        );
+    }
     let mut hosts = Vec::new();
     for host in &config.hosts {
         // Hosts have contexts of the same path, and their sessions are not the same. What the

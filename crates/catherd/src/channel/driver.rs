@@ -258,12 +258,12 @@ impl<E: Env> Driver<E> {
                     self.probe(incarnation, address, deadline);
                 }
                 Effect::SendReady { incarnation } => self.tell(incarnation, &Message::Ready),
-                Effect::SendGoodbye { incarnation } => {
-                    // A test that makes this fail wants a node that leaves without a word.
-                    if self.env.faults().at(Place::BeforeGoodbye).await.is_ok() {
-                        let queues_empty = self.queues_empty;
-                        self.tell(incarnation, &Message::Goodbye { queues_empty });
-                    }
+                // A test that makes this fail wants a node that leaves without a word.
+                Effect::SendGoodbye { incarnation }
+                    if self.env.faults().at(Place::BeforeGoodbye).await.is_ok() =>
+                {
+                    let queues_empty = self.queues_empty;
+                    self.tell(incarnation, &Message::Goodbye { queues_empty });
                 }
                 Effect::Disconnect { incarnation } => {
                     // The view first: nobody is to queue for a link that is about to close.

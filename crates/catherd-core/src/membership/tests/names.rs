@@ -14,6 +14,15 @@ fn probes(effects: &[Effect]) -> usize {
         .count()
 }
 
+fn is_called(effects: &[Effect], bits: u64) -> bool {
+    effects.iter().any(|effect| match effect {
+        Effect::Connect {
+            incarnation: to, ..
+        } => *to == incarnation(bits),
+        _ => false,
+    })
+}
+
 fn contended() -> Membership {
     let mut core = single();
     meet(&mut core, at(1), "b", 2);
@@ -65,8 +74,7 @@ fn a_second_process_takes_the_name_when_the_first_has_ended() {
         )
     };
     assert!(effects.iter().any(is_gone));
-    let is_called = |effect: &Effect| matches!(effect, Effect::Connect { incarnation: to, .. } if *to == incarnation(3));
-    assert!(effects.iter().any(is_called));
+    assert!(is_called(&effects, 3));
     assert_eq!(core.declared_gone(), 0);
     assert_eq!(core.missing().len(), 0);
 }
@@ -206,4 +214,18 @@ fn the_second_process_of_a_name_becomes_a_member_when_the_first_has_gone() {
         !cluster.core(0).is_missing("b"),
         "a new incarnation of its name ends the absence"
     );
+}
+
+/// Anybody can make up a heartbeat with the name of a node that is about to start.
+#[test]
+fn a_name_that_was_only_heard_is_free_when_nobody_answers_for_it() {
+    let mut core = single();
+    core.handle_heartbeat(at(1), &heartbeat("b", 2, 1));
+    assert_eq!(
+        core.handle_hello(at(2), &hello("b", 3)),
+        Err(Refusal::NameTaken)
+    );
+    core.handle_probe(at(3), incarnation(2), Err(ConnectFailure::Reset));
+    assert!(is_called(&effects(&mut core), 3));
+    assert!(core.handle_hello(at(4), &hello("b", 3)).is_ok());
 }

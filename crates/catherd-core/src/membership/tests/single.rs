@@ -466,6 +466,32 @@ fn a_refusal_is_told_once_and_asked_again_after_the_drop_time() {
     assert_eq!(told[0].1, Refusal::OtherCluster);
 }
 
+/// After a quick restart the name is the previous process's until a probe of that has failed.
+#[test]
+fn a_name_that_is_taken_is_told_only_after_the_time_of_a_probe() {
+    let mut core = single();
+    let (mut connects, mut told) = (Vec::new(), Vec::new());
+    for millis in 0..9000 {
+        if millis % 500 == 0 {
+            core.handle_heartbeat(at(millis), &heartbeat("b", 2, 1 + millis));
+        }
+        core.handle_timeout(at(millis));
+        while let Some(effect) = core.poll_effect() {
+            match effect {
+                Effect::Connect { incarnation, .. } => {
+                    connects.push(millis);
+                    let refusal = ConnectFailure::Refused(Refusal::NameTaken);
+                    core.handle_connect_failed(at(millis), incarnation, refusal);
+                }
+                Effect::Event(MemberEvent::Refused(..)) => told.push(millis),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(connects, [0, 1000, 4000, 7000]);
+    assert_eq!(told, [1000]);
+}
+
 #[test]
 fn whoever_has_a_hello_accepted_is_called_at_once_whatever_it_refused_before() {
     let mut core = single();
@@ -530,6 +556,21 @@ fn a_member_may_go_back_to_joining_only_with_a_hello() {
     assert_eq!(state(&core), MemberState::Ready);
     core.handle_hello(at(4), &hello("b", 2)).unwrap();
     assert_eq!(state(&core), MemberState::Joining);
+}
+
+#[test]
+fn who_welcomes_us_after_we_became_ready_is_told_so() {
+    let mut core = single();
+    core.handle_heartbeat(at(1), &heartbeat("b", 2, 1));
+    let said = core.hello_for(incarnation(2), Purpose::Link, at(1));
+    assert_eq!(said.state, MemberState::Joining);
+    core.become_ready(at(2));
+    effects(&mut core);
+    assert!(core.handle_welcome(at(3), incarnation(2), &welcome("b", 2)));
+    let ready = Effect::SendReady {
+        incarnation: incarnation(2),
+    };
+    assert_eq!(effects(&mut core), [ready]);
 }
 
 #[test]
