@@ -108,6 +108,7 @@ fn what_waits_for_a_member_is_bounded() {
         .as_u64()
         .expect("a number");
     assert!(queued <= 1 << 20, "{queued} bytes wait");
+    assert!(a.counter("marked_for_repair") > 0, "what was shed is known");
 
     b.resume();
     a.wait_until("B is waited for again", |status| {

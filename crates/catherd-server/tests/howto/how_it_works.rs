@@ -166,6 +166,45 @@ fn h33_without_acknowledgement_the_request_returns_when_its_data_is_handed_over(
     a.wait_until_equal(&b, "/examples");
 }
 
+/// HOW-TO, "How it Works", 3: "For each request the entire session is replicated":
+/// `useDirtyFlag="false"`.
+#[test]
+fn h34_without_the_dirty_flag_the_entire_session_goes_out_after_each_request() {
+    let farm = farm();
+    let node = |name| {
+        let builder = farm.node(name);
+        builder
+            .manager_attributes("/bench", "useDirtyFlag=\"false\"")
+            .start()
+    };
+    let (a, b) = (node("A"), node("B"));
+    a.wait_for_members(&["B"]);
+    let mut client = Client::new();
+    client.get(&a, "/bench/session?size=100").expect_status(200);
+    let before = b.counter("fragments_applied");
+    client.get(&a, "/bench/read").expect_status(200);
+    assert!(
+        b.counter("fragments_applied") > before,
+        "reading sends it too"
+    );
+    assert_eq!(a.digest("/bench"), b.digest("/bench"));
+}
+
+/// HOW-TO, "How it Works", 3: "to optimize the number of times a session is replicated".
+#[test]
+fn h35_with_the_dirty_flag_only_what_was_changed_is_sent() {
+    let farm = farm();
+    let (a, b) = farm.pair();
+    let mut client = Client::new();
+    client.get(&a, "/bench/session?size=100").expect_status(200);
+    let before = b.counter("fragments_applied");
+    for _ in 0..10 {
+        client.get(&a, "/bench/read").expect_status(200);
+    }
+    client.get(&a, "/bench/session?size=100").expect_status(200);
+    assert_eq!(b.counter("fragments_applied"), before + 1);
+}
+
 /// HOW-TO, "How it Works", 4: "TomcatB receives a notification that TomcatA has dropped out of the
 /// cluster [and] removes TomcatA from its membership list".
 #[test]
@@ -251,6 +290,43 @@ fn h41_a_new_session_on_the_second_node_is_like_one_on_the_first() {
     assert_eq!(a.context("/examples")["sessions"], 1);
     assert_eq!(a.digest("/examples"), b.digest("/examples"));
     assert_eq!(client.session(&a).attribute("user"), json!("Ada"));
+}
+
+/// HOW-TO, "How it Works", 9: "The session S2 expires due to inactivity."
+///
+/// No other request comes, and none is needed (there, "the invalidet session will not be replicated
+/// across until another request comes through the system").
+///
+/// A session whose limit was taken away again was filed for the same moment, and stays.
+#[test]
+fn h42_an_idle_session_ends_on_both_nodes_and_h43_no_other_request_is_needed() {
+    let farm = farm();
+    let (a, b) = farm.pair();
+    let limit = |client: &mut Client, seconds: &str| {
+        let path = "/examples/session/max-inactive-interval";
+        client
+            .send(&a, "PUT", path, Some(seconds))
+            .expect_status(200);
+    };
+    let (mut endless, mut short) = (Client::new(), Client::new());
+    for client in [&mut endless, &mut short] {
+        client.set(&a, "user", &json!("Ada"));
+        limit(client, "1");
+    }
+    limit(&mut endless, "0");
+    assert_eq!(b.context("/examples")["sessions"], 2);
+    for node in [&a, &b] {
+        wait::until_true("one is gone", || node.context("/examples")["sessions"] == 1);
+        assert_eq!(
+            short.get(node, "/examples/session?create=false").status(),
+            404
+        );
+        assert_eq!(endless.session(node).attribute("user"), json!("Ada"));
+    }
+    assert_eq!(
+        (a.counter("sessions_expired"), b.counter("sessions_expired")),
+        (1, 1)
+    );
 }
 
 /// HOW-TO, "TCP Replication": "the member is added to the cluster ... the sending instance will use

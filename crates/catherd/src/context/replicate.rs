@@ -12,7 +12,7 @@ use catherd_core::session::{
 use catherd_core::time::Time;
 use catherd_core::version::{Dot, Incarnation};
 
-use super::table::{Cell, Slot};
+use super::table::{Cell, Look, Slot};
 use super::{ContextInner, Receipt};
 use crate::channel::Ticket;
 use crate::cluster::{Event, SessionEnd};
@@ -236,22 +236,23 @@ impl ContextInner {
     pub(crate) fn sweep(&self) {
         let now = self.node.surroundings.now();
         self.table.sweep(now, |key, slot| match &slot.entry {
-            None => None,
-            Some(entry @ Entry::Ended { at, life }) => {
-                (!entry.is_over(now)).then(|| (*at + *life).max(now + Duration::from_secs(1)))
-            }
+            None => Look::Drop,
+            Some(entry) if entry.is_over(now) => Look::Drop,
+            Some(Entry::Ended { at, life }) => Look::Again(*at + *life),
             Some(Entry::Live(state)) => {
-                let limit = state.idle_limit()?;
+                let Some(limit) = state.idle_limit() else {
+                    return Look::Never;
+                };
                 let is_owner = self.is_owner(state);
                 let until = state.last_access() + limit + self.tolerance(is_owner);
                 if slot.requests > 0 || until > now {
-                    return Some(until.max(now + Duration::from_secs(1)));
+                    return Look::Again(until.max(now + Duration::from_secs(1)));
                 }
                 if is_owner {
                     self.destroyed(key, SessionEnd::Idle);
                 }
                 self.node.counters.sessions_expired.add(1);
-                None
+                Look::Drop
             }
         });
         self.forget_tombstones_beyond_the_cap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::session::{Bucket, DigestKey, Digests, Entry};
@@ -48,6 +49,10 @@ pub(crate) struct Slot {
     pub(crate) requests: u32,
     /// What the entry adds to its bucket at present.
     digest: u64,
+    /// The idle limit, when it was last seen.
+    limit: Option<Duration>,
+    /// When the wheel looks at the entry. What it has for another time is out of date.
+    filed: Option<Time>,
     /// The cell is no longer in the map: look the key up again.
     detached: bool,
 }
@@ -140,15 +145,21 @@ impl SessionTable {
         }
     }
 
-    /// Drops the entries whose time is over: `judge` says for an entry that is due when to look at
-    /// it again, or `None` if it is to be dropped.
-    pub(crate) fn sweep(&self, now: Time, mut judge: impl FnMut(Key, &mut Slot) -> Option<Time>) {
+    /// Looks at the entries that are due; `judge` says what becomes of each.
+    pub(crate) fn sweep(&self, now: Time, mut judge: impl FnMut(Key, &mut Slot) -> Look) {
         let due = self.wheel.lock().due(now);
         for key in due {
             let Some(cell) = self.find(key) else { continue };
-            self.within(&cell, now, |slot| match judge(key, slot) {
-                Some(next) => self.wheel.lock().file(next, key),
-                None => slot.entry = None,
+            self.within(&cell, now, |slot| {
+                if slot.filed.is_none_or(|filed| filed > now) {
+                    return;
+                }
+                slot.filed = None;
+                match judge(key, slot) {
+                    Look::Again(at) => self.file(&cell, slot, at),
+                    Look::Never => {}
+                    Look::Drop => slot.entry = None,
+                }
             });
         }
     }
@@ -170,11 +181,6 @@ impl SessionTable {
             });
         }
         all.len()
-    }
-
-    /// Looks at the entry under `key` again at `at`.
-    pub(crate) fn file(&self, key: Key, at: Time) {
-        self.wheel.lock().file(at, key);
     }
 
     /// How many live sessions there are.
@@ -200,10 +206,14 @@ impl SessionTable {
             slot.digest = digest;
         }
         let after = Kind::of(entry);
-        if after != before {
-            self.count(before, after);
-            if let Some(at) = entry.and_then(|entry| next_look(entry, now)) {
-                self.wheel.lock().file(at, cell.key);
+        self.count(before, after);
+        let limit = entry.and_then(|entry| entry.live()?.idle_limit());
+        if after != before || limit != slot.limit {
+            slot.limit = limit;
+            // A limit that grew is noticed at the look that was planned; one that shrank is not.
+            let at = entry.and_then(|entry| next_look(entry, now));
+            if let Some(at) = at.filter(|at| slot.filed.is_none_or(|filed| *at < filed)) {
+                self.file(cell, slot, at);
             }
         }
         if after == Kind::Nothing {
@@ -213,7 +223,15 @@ impl SessionTable {
         }
     }
 
+    fn file(&self, cell: &Cell, slot: &mut Slot, at: Time) {
+        slot.filed = Some(at);
+        self.wheel.lock().file(at, cell.key);
+    }
+
     fn count(&self, before: Kind, after: Kind) {
+        if before == after {
+            return;
+        }
         let counter = |kind| match kind {
             Kind::Nothing => None,
             Kind::Live => Some(&self.live),
@@ -233,6 +251,17 @@ impl Cell {
     pub(crate) fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
         f(&mut self.slot.lock())
     }
+}
+
+/// What becomes of an entry that was due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Look {
+    /// It is due again at this time.
+    Again(Time),
+    /// It has no end, unless it is given one.
+    Never,
+    /// It is over.
+    Drop,
 }
 
 /// When a new entry is looked at for the first time.

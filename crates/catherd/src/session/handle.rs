@@ -83,15 +83,10 @@ impl Session {
     pub fn set_max_inactive_interval(&self, limit: Option<Duration>) -> Result<(), AttributeError> {
         self.create()?;
         let millis = limit.map_or(-1, crate::context::to_millis);
-        let key = self.request.change(|state| {
+        // A session that ended meanwhile needs no limit.
+        let _ = self.request.change(|state| {
             state.set_property(Property::MaxInactive, millis);
         });
-        if let (Some(()), Some(limit), Some(key)) = (key, limit, self.request.key()) {
-            let context = &self.request.context;
-            context
-                .table
-                .file(key, context.node.surroundings.now() + limit);
-        }
         Ok(())
     }
 
