@@ -195,7 +195,7 @@ async fn a_stopped_member_is_waited_for_until_a_probe_finds_it_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_fetched_before_the_write_behind_it_is_acknowledged() {
+async fn what_was_shed_is_there_before_the_write_behind_it_is_acknowledged() {
     let network = Network::new(9);
     let (host_a, host_b) = (network.host(A), network.host(B));
     let short_queue = farm::builder(&host_a, "A", "one").max_queue_length(1);
@@ -229,7 +229,9 @@ async fn a_gap_is_fetched_before_the_write_behind_it_is_acknowledged() {
 
     let next = a.call("POST", "/shop/size/large", Some(&cookies[2])).await;
     assert_eq!(next.degraded, None, "acknowledged, and so complete");
-    assert_eq!(b.cluster.status().counters.gaps, 1);
+    // The write behind the gap fetches what is missing, unless the repair of the mark was faster.
+    let counters = b.cluster.status().counters;
+    assert_eq!(counters.gaps + counters.sessions_repaired, 1);
     network.crash(A);
     b.sees(&[]).await;
     for (name, value) in [("color", "red"), ("shape", "round"), ("size", "large")] {
