@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
 use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself};
-use catherd_core::message::{Answer, ClusterKey, Message};
+use catherd_core::message::{ClusterKey, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
-use catherd_core::version::{Incarnation, Vector};
+use catherd_core::version::Incarnation;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -23,7 +22,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use super::driver::{Driver, Input, accepted};
 use super::heartbeats;
 use super::outgoing::Link;
-use super::{Channel, Delivery, Ticket, Unanswered, View};
+use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
 use crate::env::{Env, Group};
 
@@ -324,12 +323,11 @@ impl Channel for TcpChannel {
     fn fetch(
         &self,
         from: Incarnation,
-        context: String,
-        wanted: Vec<(Key, Vector)>,
+        fetch: Fetch,
         deadline: Time,
-    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
+    ) -> BoxFuture<'static, Result<Fetched, Unanswered>> {
         match self.shared.link_to(from) {
-            Some(link) => link.fetch(context, wanted, deadline).boxed(),
+            Some(link) => link.fetch(fetch, deadline).boxed(),
             None => ready(Err(Unanswered)).boxed(),
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Node {
     serial: AtomicU64,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
+    /// Names of all members that were ever in the view.
+    known: Mutex<BTreeSet<String>>,
 }
 
 impl Node {
@@ -64,6 +66,7 @@ impl Node {
             serial: AtomicU64::new(0),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -145,6 +148,18 @@ impl Node {
         Events::new(self.events.subscribe())
     }
 
+    /// Whether the node with this name was ever in the view, or is this one.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        name == self.name || self.known.lock().contains(name)
+    }
+
+    fn note_known(&self, name: &str) {
+        let mut known = self.known.lock();
+        if known.len() < KNOWN_MAX {
+            known.insert(name.to_owned());
+        }
+    }
+
     /// Sends touches and drops what is over, once a second, until the channel is closed.
     pub(super) async fn keep_house(self: Arc<Self>) {
         while !self.channel().is_closed() {
@@ -186,6 +201,9 @@ impl Node {
     }
 }
 
+/// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
+const KNOWN_MAX: usize = 4096;
+
 /// A batch of touches has at most this many sessions.
 const TOUCHES_MAX: usize = 16_000;
 
@@ -220,6 +238,10 @@ impl Delivery for Node {
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
+    fn knew(&self, route: &str) -> bool {
+        self.has_known(route)
+    }
+
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
         let Some(context) = self.named(context) else {
             return Summaries::default();
@@ -252,7 +274,7 @@ impl Delivery for Node {
             && !context.has_ended(key)
         {
             self.surroundings.spawn(Box::pin(async move {
-                context.ask(&[member], key).await;
+                context.ask(&[member], key, "").await;
             }));
         }
     }
@@ -262,10 +284,14 @@ impl Delivery for Node {
     }
 
     fn happened(&self, event: Event) {
-        if let Event::Member(MemberEvent::Reopened(who, _)) = &event {
+        match &event {
             // What was on the old connection may be lost.
-            self.repair
-                .soon(who.incarnation, self.surroundings.now(), true);
+            Event::Member(MemberEvent::Reopened(who, _)) => {
+                self.repair
+                    .soon(who.incarnation, self.surroundings.now(), true);
+            }
+            Event::Member(MemberEvent::Added(who)) => self.note_known(&who.name),
+            _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {
             self.counters.bad_connections.add(1);
