@@ -6,6 +6,7 @@ mod events;
 mod handle;
 mod name;
 mod node;
+mod repeats;
 mod status;
 
 pub use builder::{ClusterBuilder, Mode, StartError};
