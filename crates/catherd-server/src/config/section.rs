@@ -269,9 +269,14 @@ impl Section {
             problems.error(at, what, &remedy);
             return;
         };
+        // Another spelling of a word has its part.
+        let word = match word.part {
+            Part::SameAs(other) => self.element.word(other).expect("an alias is of a word"),
+            _ => word,
+        };
         let canonical = match word.part {
             Part::Used => word.name,
-            Part::SameAs(other) => other,
+            Part::SameAs(_) => unreachable!("an alias is of a word that is none"),
             Part::NotYet => {
                 let what = format!("attribute {spelled} of {on} has no effect in this release");
                 problems.warning(at, what, "remove it");

@@ -166,6 +166,8 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
              localhost or auto; change the value",
             "2:68: error: no port is from 5000 to 4000; make tcpListenMaxPort the larger one",
             "3:1: error: tcpThreadCount=\"0\" is not a number from 1 to 1024; change the value",
+            "3:1: warning: attribute tcpThreadCount of Receiver has no effect in this release; \
+             remove it",
             "3:20: error: tcpListenMaxPort and autoBind both say where the ports end; remove one \
              of them",
         ],

@@ -20,6 +20,7 @@ use super::builder::Mode;
 use super::counters::Counters;
 use super::events::{BACKLOG, Event, Events};
 use super::repair::Repair;
+use super::repeats::{Reason, Repeats};
 use crate::channel::{Channel, Delivery};
 use crate::context::{ContextError, ContextInner, TOUCH_INTERVAL};
 use crate::surroundings::Surroundings;
@@ -40,6 +41,7 @@ pub(crate) struct Node {
     /// Sessions accessed since the last batch of touches.
     touched: Mutex<BTreeSet<(ContextId, Key)>>,
     serial: AtomicU64,
+    repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
     /// Names of all members that were ever in the view.
@@ -64,6 +66,7 @@ impl Node {
             contexts: RwLock::default(),
             touched: Mutex::default(),
             serial: AtomicU64::new(0),
+            repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
             known: Mutex::default(),
@@ -139,7 +142,14 @@ impl Node {
     }
 
     pub(crate) fn emit(&self, event: Event) {
-        event.log(&self.name);
+        let left_out = match Reason::of(&event) {
+            Some(reason) => self.repeats.lock().admit(reason, self.surroundings.now()),
+            None => Some(0),
+        };
+        match left_out {
+            Some(left_out) => event.log(&self.name, left_out),
+            None => self.counters.log_lines_left_out.add(1),
+        }
         // Nobody may be listening.
         let _ = self.events.send(event);
     }
