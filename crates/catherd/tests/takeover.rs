@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::Network;
 use catherd::{Attribute, Session};
-use farm::{A, B, Node, two_with};
+use farm::{A, Node, two_with};
 
 const C: [u8; 4] = [10, 0, 0, 3];
 const COUNT: Attribute<u64> = Attribute::new("count");

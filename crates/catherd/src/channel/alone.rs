@@ -83,6 +83,8 @@ impl Channel for Alone {
         BTreeMap::new()
     }
 
+    fn forget(&self, _name: &str) {}
+
     fn become_ready(&self) {
         self.view.send_modify(|view| {
             let who = &mut Arc::make_mut(view).who;

@@ -65,6 +65,10 @@ pub(super) enum Input {
         what: PeerSays,
     },
     BecomeReady,
+    /// A person says that a missing member will not come back.
+    Forget {
+        name: String,
+    },
     /// Say goodbye, meet nobody, suspect nobody.
     Leave {
         queues_empty: bool,
@@ -174,6 +178,7 @@ impl<E: Env> Driver<E> {
             } => {
                 self.membership.handle_goodbye(now, member);
             }
+            Input::Forget { name } => drop(self.membership.forget(&name)),
             Input::BecomeReady => {
                 self.membership.become_ready(now);
                 self.shared.delivery.happened(Event::Ready);

@@ -90,6 +90,9 @@ pub trait Channel: Debug + Send + Sync + 'static {
     /// What the channel counts, by name.
     fn counters(&self) -> std::collections::BTreeMap<String, u64>;
 
+    /// A member that is missing will not come back.
+    fn forget(&self, name: &str);
+
     /// This node has its state: from now on it is waited for.
     fn become_ready(&self);
 

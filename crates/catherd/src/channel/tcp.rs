@@ -362,6 +362,14 @@ impl Channel for TcpChannel {
         self.shared.counters.lock().clone()
     }
 
+    fn forget(&self, name: &str) {
+        let (driver, name) = (self.shared.driver.clone(), name.to_owned());
+        self.sleep.spawn(Box::pin(async move {
+            // A driver that has ended misses nobody.
+            let _ = driver.send(Input::Forget { name }).await;
+        }));
+    }
+
     fn become_ready(&self) {
         let driver = self.shared.driver.clone();
         self.sleep.spawn(Box::pin(async move {
