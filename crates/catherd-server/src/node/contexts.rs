@@ -7,7 +7,8 @@ use super::member::whole;
 use crate::apps::bench::Bench;
 use crate::apps::examples::Examples;
 use crate::config::{
-    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
+    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind,
+    OnTimeout, Stale,
 };
 use crate::engine::{Application, Host, Hosts, mount};
 
@@ -106,7 +107,12 @@ fn manager(context: &ContextConfig) -> Manager {
             Stale::Refuse => catherd::Stale::Refuse,
         })
         .max_tombstones(whole(config.max_tombstones))
-        .expire_tolerance(config.expire_tolerance);
+        .expire_tolerance(config.expire_tolerance)
+        .state_transfer_timeout(config.state_transfer_timeout)
+        .on_state_transfer_timeout(match config.on_state_transfer_timeout {
+            OnTimeout::Start => catherd::OnTransferTimeout::Start,
+            OnTimeout::StayClosed => catherd::OnTransferTimeout::StayClosed,
+        });
     if let Some(sessions) = config.max_active_sessions {
         manager = manager.max_active_sessions(whole(sessions));
     }

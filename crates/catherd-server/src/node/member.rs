@@ -50,6 +50,7 @@ fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
         .cluster_id(&cluster.id)
         .allow_plaintext(cluster.allow_plaintext)
         .missing_for(cluster.missing_for)
+        .repair_interval(cluster.repair_interval)
         .multicast(IpAddr::V4(*membership.group.ip()), membership.group.port())
         .multicast_interface(interface.map(IpAddr::V4))
         .multicast_ttl(membership.ttl.into())
