@@ -7,7 +7,8 @@ use super::member::whole;
 use crate::apps::bench::Bench;
 use crate::apps::examples::Examples;
 use crate::config::{
-    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
+    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind,
+    OnTimeout, Stale,
 };
 use crate::engine::{Application, Host, Hosts, mount};
 
@@ -114,8 +115,8 @@ fn manager(config: &ManagerConfig, replicated: bool) -> Manager {
         tombstone_life,
         max_tombstones,
         max_session_bytes,
-        state_transfer_timeout: _,
-        on_state_transfer_timeout: _,
+        state_transfer_timeout,
+        on_state_transfer_timeout,
         expire_sessions_on_shutdown: _,
         send_cluster_domain_only: _,
     } = config;
@@ -133,7 +134,12 @@ fn manager(config: &ManagerConfig, replicated: bool) -> Manager {
             Stale::Refuse => catherd::Stale::Refuse,
         })
         .max_tombstones(whole(*max_tombstones))
-        .expire_tolerance(*expire_tolerance);
+        .expire_tolerance(*expire_tolerance)
+        .state_transfer_timeout(*state_transfer_timeout)
+        .on_state_transfer_timeout(match on_state_transfer_timeout {
+            OnTimeout::Start => catherd::OnTransferTimeout::Start,
+            OnTimeout::StayClosed => catherd::OnTransferTimeout::StayClosed,
+        });
     if let Some(sessions) = max_active_sessions {
         manager = manager.max_active_sessions(whole(*sessions));
     }

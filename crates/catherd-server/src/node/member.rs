@@ -47,7 +47,7 @@ fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
         id,
         key,
         allow_plaintext,
-        repair_interval: _,
+        repair_interval,
         missing_for,
         // The contexts have it.
         manager: _,
@@ -60,6 +60,7 @@ fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
         .cluster_id(id)
         .allow_plaintext(*allow_plaintext)
         .missing_for(*missing_for)
+        .repair_interval(*repair_interval)
         .listen(addresses(receiver));
     let node = with_sender(with_membership(node, membership), sender);
     match key {
