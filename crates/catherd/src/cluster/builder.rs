@@ -340,9 +340,9 @@ impl ClusterBuilder {
             missing_for,
             ..
         } = self;
-        digest(&format!(
-            "{mode:?} {frequency:?} {drop_time:?} {missing_for:?}"
-        ))
+        let [frequency, drop_time, missing_for] =
+            [frequency, drop_time, missing_for].map(Duration::as_nanos);
+        digest(&format!("{mode:?} {frequency} {drop_time} {missing_for}"))
     }
 
     fn to_config(&self, node: &Node) -> TcpConfig {

@@ -21,7 +21,39 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Configures a node.
+    /// Configures a node. Only the name must be given; the defaults are for nodes on one machine,
+    /// and most are those of the HOW-TO, "Cluster Configuration":
+    ///
+    /// | setting | default |
+    /// |---|---|
+    /// | [`cluster_id`](ClusterBuilder::cluster_id) | `catherd` |
+    /// | [`key`](ClusterBuilder::key) | none |
+    /// | [`replication_mode`](ClusterBuilder::replication_mode) | [synchronous](crate::Mode) |
+    /// | [`wait_for_ack`](ClusterBuilder::wait_for_ack) | `true` |
+    /// | [`ack_timeout`](ClusterBuilder::ack_timeout) | 15 s |
+    /// | [`max_queue_bytes`](ClusterBuilder::max_queue_bytes) | 64 MiB for each member |
+    /// | [`max_queue_length`](ClusterBuilder::max_queue_length) | no limit |
+    /// | [`multicast`](ClusterBuilder::multicast) | 228.0.0.4:45564 |
+    /// | [`multicast_interface`](ClusterBuilder::multicast_interface) | loopback |
+    /// | [`multicast_ttl`](ClusterBuilder::multicast_ttl) | 1 |
+    /// | [`frequency`](ClusterBuilder::frequency) | 500 ms |
+    /// | [`drop_time`](ClusterBuilder::drop_time) | 3 s |
+    /// | [`missing_for`](ClusterBuilder::missing_for) | 1 h |
+    /// | [`domain`](ClusterBuilder::domain) | `catalina` |
+    /// | [`listen`](ClusterBuilder::listen) | the first free port of 127.0.0.1:4001 to 4020 |
+    /// | [`allow_plaintext`](ClusterBuilder::allow_plaintext) | `false`: loopback only |
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), catherd::StartError> {
+    /// use catherd::Cluster;
+    ///
+    /// // A node without a cluster, for a test or a single machine: nothing is sent.
+    /// let cluster = Cluster::builder().node_name("node01").start_local()?;
+    /// assert_eq!(cluster.name(), "node01");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> ClusterBuilder {
         ClusterBuilder::new()
     }

@@ -1,7 +1,7 @@
 //! What strangers do again and again is in the log once a minute.
 //!
 //! Whoever reaches a node's ports can send what is refused as often as the network lets it through,
-//! and a full disk would stop more than a log. The stream of events and the counters have all of it.
+//! and a full disk would stop more than a log. The stream of events has all of it.
 
 use std::time::Duration;
 
