@@ -11,6 +11,8 @@ use catherd_testkit::{Client, Farm, Network, Node, wait};
 use serde_json::json;
 
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How many users come while the network is split, a third of them at each node.
+const LOGINS: usize = 120;
 
 /// Three nodes on three machines, who know each other.
 fn three(farm: &Farm, network: &Network) -> [Node; 3] {
@@ -38,7 +40,7 @@ fn with_attribute(node: &Node) -> Client {
 }
 
 #[test]
-fn two_against_one_are_whole_again_within_ten_heartbeats_of_meeting() {
+fn two_against_one_are_whole_again_within_ten_heartbeats() {
     let farm = Farm::new(env!("CARGO_BIN_EXE_catherd"));
     let network = Network::new::<3>(&farm);
     let nodes = three(&farm, &network);
@@ -65,7 +67,7 @@ fn two_against_one_are_whole_again_within_ten_heartbeats_of_meeting() {
     let logins: Vec<_> = nodes
         .iter()
         .cycle()
-        .take(300)
+        .take(LOGINS)
         .map(|node| {
             let mut client = with_attribute(node);
             client.set(node, "user", &json!("Ada"));
@@ -75,16 +77,16 @@ fn two_against_one_are_whole_again_within_ten_heartbeats_of_meeting() {
     assert_ne!(a.digest("/examples"), c.digest("/examples"));
 
     network.mend(&network.hosts()[2]);
+    let mended = Instant::now();
     meet(&nodes);
-    let met = Instant::now();
     wait::until_true("nothing differs", || {
         let digest = a.digest("/examples");
         nodes.iter().all(|node| {
             node.digest("/examples") == digest && node.status()["sessions_that_differ"] == json!(0)
         })
     });
-    let took = met.elapsed();
-    println!("whole {took:?} after all had met");
+    let took = mended.elapsed();
+    println!("whole {took:?} after the network was");
     assert!(took < 10 * HEARTBEAT, "{took:?}");
 
     for node in &nodes {
@@ -109,6 +111,6 @@ fn two_against_one_are_whole_again_within_ten_heartbeats_of_meeting() {
         .map(|node| node.counter("sessions_repaired"))
         .sum();
     // C has what was made at A and B, and each of those has what was made at C.
-    assert!(repaired >= 300, "{repaired}");
+    assert!(repaired >= LOGINS as u64, "{repaired}");
     assert!(nodes.iter().all(|node| node.counter("alarms") == 0));
 }

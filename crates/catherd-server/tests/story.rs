@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use catherd_testkit::{Client, Farm, Node, Site as _, wait};
 use serde_json::{Value, json};
@@ -80,6 +81,20 @@ fn h25_h26_h28_a_starting_node_has_every_session_when_its_port_answers_for_the_f
     assert_eq!(b.counter("alarms"), 0);
 }
 
+/// A member that has met the others and is not ready is getting its state.
+fn wait_until_it_gets_its_state(starting: &Node, from: &Node) {
+    let name = starting.name();
+    from.wait_until(&format!("{name} gets its state"), |status| {
+        let members = status["members"].as_array();
+        let is_it = |member: &Value| member["name"] == name && member["state"] == "joining";
+        members.is_some_and(|members| members.iter().any(is_it))
+    });
+}
+
+fn is_open(node: &Node) -> bool {
+    Client::new().try_get(node, "/catherd/health/ready").is_ok()
+}
+
 /// What A gave is there, and what it did not give any more comes from C.
 #[test]
 fn a_node_that_is_killed_in_the_middle_of_a_transfer_takes_nothing_with_it() {
@@ -90,21 +105,47 @@ fn a_node_that_is_killed_in_the_middle_of_a_transfer_takes_nothing_with_it() {
     fill(&a, SESSIONS);
 
     let b = farm.node("B").spawn();
-    // A member that has met and is not ready is getting its state.
-    a.wait_until("B gets its state", |status| {
-        let members = status["members"].as_array();
-        members.is_some_and(|members| {
-            members
-                .iter()
-                .any(|member| member["name"] == "B" && member["state"] == "joining")
-        })
-    });
+    wait_until_it_gets_its_state(&b, &a);
     a.kill();
-    let mut early = Client::new();
-    let is_open = early.try_get(&b, "/catherd/health/ready").is_ok();
-    let first = b.first_status();
-    assert_whole_at_once(&first, &c, SESSIONS);
-    assert!(!is_open, "A was killed too late to be in the middle");
+    assert!(!is_open(&b), "A was killed too late to be in the middle");
+    assert_whole_at_once(&b.first_status(), &c, SESSIONS);
+}
+
+/// HOW-TO, "How it Works", 2: a node that gets no answer times out, and logs it. What it does then
+/// is configured.
+#[test]
+fn h27_a_node_that_does_not_get_its_state_in_time_starts_or_stays_closed() {
+    let farm = farm();
+    // It is silent, and a member all the same.
+    let node = |name: &str| farm.node(name).drop_time(Duration::from_secs(60));
+    let a = node("A").start();
+    fill(&a, SESSIONS);
+    for (name, policy) in [("B", "start"), ("C", "stay-closed")] {
+        let timeout = format!(r#"stateTransferTimeout="1" onStateTransferTimeout="{policy}""#);
+        let late = node(name)
+            .manager_attributes("/examples", &timeout)
+            .manager_attributes("/bench", &timeout)
+            .spawn();
+        wait_until_it_gets_its_state(&late, &a);
+        a.pause();
+        wait::until_true("it logs that its time is over", || {
+            late.log().contains("no complete state in time")
+        });
+        if policy == "start" {
+            let first = late.first_status();
+            let examples = context(&first, "/examples");
+            assert_eq!(examples["transfer"]["state"], "timed out", "{first}");
+            assert!(examples["sessions"].as_u64() < Some(SESSIONS as u64));
+            a.resume();
+            late.wait_until_equal(&a, "/examples");
+        } else {
+            assert!(!is_open(&late), "it stays closed");
+            a.resume();
+            assert_whole_at_once(&late.first_status(), &a, SESSIONS);
+        }
+        late.stop();
+        a.wait_for_members(&[]);
+    }
 }
 
 /// HOW-TO, "How it Works", 2: more than one node may start.

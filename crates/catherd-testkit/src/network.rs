@@ -41,6 +41,7 @@ impl Network {
             hosts: Vec::new(),
         };
         let bridge = network.bridge.clone();
+        drop(try_ip(&format!("link delete {bridge}")));
         ip(&format!(
             "link add {bridge} type bridge mcast_snooping 0 forward_delay 0"
         ));
@@ -49,6 +50,8 @@ impl Network {
         ip(&format!("link set {bridge} up"));
         for (at, host) in (1_u32..).take(N).enumerate() {
             let namespace = format!("ct{number}-{at}");
+            // A test that was killed has left it behind.
+            drop(try_ip(&format!("netns delete {namespace}")));
             ip(&format!("netns add {namespace}"));
             let address = Ipv4Addr::from(base + host);
             network.hosts.push(Host {

@@ -9,7 +9,7 @@ use crate::tables::{Change, Node, SIZE, config};
 
 const DONORS: usize = 3;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Event {
     /// A member writes; the starting node hears of it if there is a connection.
     Change(usize, Change),
@@ -124,7 +124,7 @@ impl Course {
 }
 
 proptest! {
-    #![proptest_config(config(96))]
+    #![proptest_config(config(48))]
 
     #[test]
     fn a_node_that_has_verified_holds_all_that_every_donor_holds(

@@ -1,8 +1,12 @@
 //! What counts as a session that differs.
 
+use std::ops::Range;
+
+use catherd_core::session::Bucket;
+use catherd_core::sync::{Comparison, Look};
 use proptest::prelude::*;
 
-use crate::tables::{Change, KEYS, Node, config};
+use crate::tables::{Change, KEYS, Node, SIZE, config, key};
 
 /// What happens to a session that differs between two looks at it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,12 +53,8 @@ proptest! {
             there.make(write(*key, 2));
         }
         let look = || {
-            let buckets = 0..crate::tables::SIZE;
-            let size = crate::tables::SIZE;
-            let comparison =
-                catherd_core::sync::Comparison::of(&here.table, size, buckets, false);
-            let summaries = comparison.answer(&there.table);
-            catherd_core::sync::Look::at(&summaries, &here.table)
+            let comparison = Comparison::of(&here.table, SIZE, 0..SIZE, false);
+            Look::at(&comparison.answer(&there.table), &here.table)
         };
         let before = look();
         prop_assert_eq!(before.still_differing(&before), events.len() as u64);
@@ -97,9 +97,7 @@ fn two_equal_tables_have_nothing_to_look_at() {
     assert!(here.pull_all(&there).is_empty());
 }
 
-fn bucket_of(number: u32) -> std::ops::Range<u32> {
-    let size = crate::tables::SIZE as usize;
-    let catherd_core::session::Bucket(bucket) =
-        catherd_core::session::Bucket::of(crate::tables::key(number), size);
+fn bucket_of(number: u32) -> Range<u32> {
+    let Bucket(bucket) = Bucket::of(key(number), SIZE as usize);
     bucket..bucket + 1
 }
