@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) incoming: bool,
     /// `incoming` and `outgoing` were open at once, and it was not gone since.
     pub(super) is_in_view: bool,
+    /// It was in the view before this node was stopped, and was not met since.
+    pub(super) was_in_view: bool,
     pub(super) probe: Option<Probe>,
     /// Another process that says to have the same name; one at a time.
     pub(super) contender: Option<Contender>,
@@ -113,6 +115,7 @@ impl Peer {
             failures: 0,
             incoming: false,
             is_in_view: false,
+            was_in_view: false,
             probe: None,
             contender: None,
             refused: None,

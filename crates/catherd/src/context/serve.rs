@@ -215,7 +215,7 @@ impl ContextInner {
             // A route with this node's name that it has not served is that of a node that is gone.
             (_, Some(route)) => view
                 .named(route)
-                .filter(|member| member.incarnation != self.node.incarnation)
+                .filter(|member| member.incarnation != self.node.incarnation())
                 .map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation)),
             (_, None) => Ask::Everyone,
         }
