@@ -297,7 +297,9 @@ impl Membership {
         self.missing.replaced(&who.name, incarnation);
         let is_met = !peer.is_in_view && peer.incoming && peer.is_outgoing_open();
         peer.is_in_view |= is_met;
-        peer.was_in_view &= !is_met;
+        if is_met {
+            (peer.was_in_view, peer.before) = (false, None);
+        }
         let is_ready = peer.state == MemberState::Ready;
         let suspect_because = peer.probe.map(|probe| probe.cause);
         let is_told = peer.is_settings_difference_told;
@@ -370,10 +372,10 @@ impl Membership {
 
     /// The highest heartbeat counter heard of a process, and how long ago.
     fn heard_of(&self, incarnation: Incarnation, now: Time) -> (u64, Duration) {
-        let known = self
-            .peers
-            .get(&incarnation)
-            .map(|peer| (peer.counter, peer.heard_at));
+        let known = self.peers.get(&incarnation).map(|peer| match peer.before {
+            Some((counter, heard_at)) => (counter, Some(heard_at)),
+            None => (peer.counter, peer.heard_at),
+        });
         let retired = self.retired.get(&incarnation);
         let retired = || retired.map(|retired| (retired.counter, retired.heard_at));
         let (counter, heard_at) = known.or_else(retired).unwrap_or((0, None));

@@ -18,6 +18,9 @@ pub(super) struct Peer {
     pub(super) counter: u64,
     /// When a heartbeat was heard last.
     pub(super) heard_at: Option<Time>,
+    /// What was heard of it before it was lost, and when: what it is told when it comes back, though
+    /// its heartbeats have come back before.
+    pub(super) before: Option<(u64, Time)>,
     /// The last sign of life of any kind; `heard_at <= alive_at`.
     pub(super) alive_at: Time,
     /// It has answered over TCP; before that, any sender of datagrams may have made it up.
@@ -109,6 +112,7 @@ impl Peer {
             state: contender.state,
             counter: contender.counter.max(before_counter),
             heard_at: heard_at.or(before.and_then(|before| before.heard_at)),
+            before: before.and_then(|before| Some((before.counter, before.heard_at?))),
             alive_at: now,
             is_verified: contender.is_verified,
             outgoing: Outgoing::Closed { retry_at: now },
