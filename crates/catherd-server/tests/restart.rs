@@ -12,10 +12,8 @@ fn farm() -> Farm {
     Farm::new(env!("CARGO_BIN_EXE_catherd"))
 }
 
-/// The transfer of state comes with a later release: until then a session that the node lacks is
-/// fetched when somebody asks for it.
 #[test]
-fn a_crashed_node_comes_back_as_a_new_process_and_serves_what_it_lacks() {
+fn a_crashed_node_comes_back_as_a_new_process_and_serves_what_was_written_meanwhile() {
     let farm = farm();
     let (mut a, b) = farm.pair();
     let mut client = Client::new();

@@ -1,15 +1,20 @@
 //! An HTTP client that walks from node to node with its session.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 
-/// What answers HTTP requests on 127.0.0.1: a node, or a balancer in front of nodes.
+/// What answers HTTP requests: a node, or a balancer in front of nodes.
 pub trait Site {
     /// What a failed test calls it.
     fn name(&self) -> &str;
+    /// The address of its HTTP; 127.0.0.1 if it does not say.
+    fn http_address(&self) -> Ipv4Addr {
+        Ipv4Addr::LOCALHOST
+    }
     /// The port of its HTTP.
     fn http_port(&self) -> u16;
     /// What it has written to standard error.
@@ -18,7 +23,8 @@ pub trait Site {
 
 /// A browser of one session: it keeps the cookie `JSESSIONID`, whichever node gave it.
 ///
-/// Every request has a connection of its own, so that none is left over from a node that has died.
+/// Every request has a connection of its own, so that none is left over from a node that has died;
+/// but for a client [that keeps it](Client::keeping_its_connection).
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
@@ -36,9 +42,18 @@ impl Client {
     /// A client without a session.
     pub fn new() -> Self {
         Self {
-            agent: agent(Duration::from_secs(30)),
+            agent: agent(Duration::from_secs(30), 0),
             cookie: None,
             headers: Vec::new(),
+        }
+    }
+
+    /// A client that keeps its connection from one request to the next, for many requests to a
+    /// node that stays.
+    pub fn keeping_its_connection() -> Self {
+        Self {
+            agent: agent(Duration::from_secs(30), 1),
+            ..Self::new()
         }
     }
 
@@ -46,7 +61,7 @@ impl Client {
     /// 30 seconds if not said.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.agent = agent(timeout);
+        self.agent = agent(timeout, 0);
         self
     }
 
@@ -55,6 +70,11 @@ impl Client {
         let mut client = Self::new();
         client.cookie = Some(value.to_owned());
         client
+    }
+
+    /// Throws its cookie away: the next request is a stranger's.
+    pub fn forget_session(&mut self) {
+        self.cookie = None;
     }
 
     /// The same client, but one that sends this header with every request.
@@ -143,9 +163,11 @@ impl Client {
         path: &str,
         body: Option<&str>,
     ) -> Result<Answer, ureq::Error> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://127.0.0.1:{}{path}", site.http_port()));
+        let mut request = Request::builder().method(method).uri(format!(
+            "http://{}:{}{path}",
+            site.http_address(),
+            site.http_port()
+        ));
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("JSESSIONID={cookie}"));
         }
@@ -247,11 +269,11 @@ impl Client {
     }
 }
 
-fn agent(timeout: Duration) -> Agent {
+fn agent(timeout: Duration, idle_connections: usize) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        .max_idle_connections(0)
+        .max_idle_connections(idle_connections)
         .timeout_global(Some(timeout))
         .build();
     config.new_agent()

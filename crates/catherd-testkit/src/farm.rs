@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::balancer::Balancer;
 use crate::client::Site as _;
+use crate::network::Host;
 use crate::node::{Finished, Node, Plan};
 use crate::ports::Reservation;
 use crate::server_xml::{ClusterXml, ContextXml, GROUP, ServerXml};
@@ -69,6 +70,7 @@ impl Farm {
         };
         let xml = ServerXml {
             route: route.to_owned(),
+            address: Ipv4Addr::LOCALHOST,
             http_port: http.port(),
             connector_attributes: String::new(),
             cluster: Some(ClusterXml {
@@ -91,6 +93,7 @@ impl Farm {
             base: self.directory.path().join(route),
             xml,
             raw: None,
+            namespace: None,
             held: Held {
                 _directory: Arc::clone(&self.directory),
                 _group: Arc::clone(&self.group),
@@ -185,6 +188,8 @@ pub struct NodeBuilder {
     base: PathBuf,
     xml: ServerXml,
     raw: Option<String>,
+    /// Where it runs, if not where the test does.
+    namespace: Option<String>,
     held: Held,
     ports: [Reservation; 2],
 }
@@ -203,6 +208,14 @@ impl NodeBuilder {
     /// The directory that `catherd run --base` gets.
     pub fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// It runs on a machine of a network of its own.
+    #[must_use]
+    pub fn on(mut self, host: &Host) -> Self {
+        self.xml.address = host.address();
+        self.namespace = Some(host.namespace().to_owned());
+        self
     }
 
     /// How often it says that it is there (`mcastFrequency`); 100 ms if not said.
@@ -384,6 +397,7 @@ impl NodeBuilder {
             binary,
             base,
             xml,
+            namespace,
             held,
             ports,
             ..
@@ -393,6 +407,8 @@ impl NodeBuilder {
             binary,
             base,
             name: xml.route.clone(),
+            namespace,
+            address: xml.address,
             http_port: xml.http_port,
             tcp_port: xml
                 .cluster

@@ -25,6 +25,7 @@
 //! | `farm` | the directory, the cluster id and the ports of one test |
 //! | `server_xml` | the configuration of a node |
 //! | `node` | a running node: signals, status, figures of its process |
+//! | `network` | machines with a network between them that can be cut, for a test as root |
 //! | `balancer` | a load balancer in front of nodes |
 //! | `client` | an HTTP client with one session cookie, that walks from node to node |
 //! | [`wait`] | waiting for a state |
@@ -35,6 +36,7 @@ mod balancer;
 mod client;
 pub mod debian;
 mod farm;
+mod network;
 mod node;
 mod ports;
 mod server_xml;
@@ -43,4 +45,5 @@ pub mod wait;
 pub use balancer::Balancer;
 pub use client::{Answer, Client, Site};
 pub use farm::{Farm, NodeBuilder};
+pub use network::{Host, Network};
 pub use node::{Finished, Node};

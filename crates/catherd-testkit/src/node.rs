@@ -1,6 +1,7 @@
 //! A running node.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) binary: PathBuf,
     pub(crate) base: PathBuf,
     pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) address: Ipv4Addr,
     pub(crate) http_port: u16,
     pub(crate) tcp_port: u16,
 }
@@ -62,7 +65,7 @@ impl Node {
 
     /// The URL of `path` on it.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.http_port())
+        format!("http://{}:{}{path}", self.http_address(), self.http_port())
     }
 
     /// Waits until `/catherd/health/ready` says 200.
@@ -90,7 +93,35 @@ impl Node {
     ///
     /// It does not answer with JSON.
     pub fn status(&self) -> Value {
-        self.get("/catherd/status").json()
+        // It is for clients on the node's machine.
+        let Some(namespace) = &self.plan.namespace else {
+            return self.get("/catherd/status").json();
+        };
+        let url = format!("http://127.0.0.1:{}", self.http_port());
+        let mut command = enter(namespace, &self.plan.binary);
+        let output = command.args(["status", "--json", "--url", &url]).output();
+        let output = output.expect("the command can be run");
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("no status ({error}) in {output:?}"))
+    }
+
+    /// What its status says when its HTTP port answers for the first time.
+    ///
+    /// # Panics
+    ///
+    /// It ends, or does not answer within [`PATIENCE`].
+    pub fn first_status(&self) -> Value {
+        let mut client = Client::new();
+        let what = format!("node {} answers", self.name());
+        let look = || {
+            if let Some(status) = self.exit_status() {
+                panic!("node {} ended with {status}:\n{}", self.name(), self.log());
+            }
+            let answer = client.try_get(self, "/catherd/status");
+            answer.map_err(|error| error.to_string())
+        };
+        let (answer, _) = wait::until(&what, PATIENCE, look);
+        answer.expect_status(200).json()
     }
 
     /// A request without a cookie.
@@ -263,12 +294,21 @@ impl Node {
     ///
     /// It still runs, ends at once, or is not ready within [`PATIENCE`].
     pub fn start_again(&mut self) {
+        self.spawn_again();
+        self.wait_until_ready();
+    }
+
+    /// Starts it again after its end, and waits for nothing.
+    ///
+    /// # Panics
+    ///
+    /// It still runs.
+    pub fn spawn_again(&mut self) {
         assert!(self.exit_status().is_some(), "{} still runs", self.name());
         self.starts += 1;
         let (child, log) = self.plan.spawn(self.starts);
         self.child = Mutex::new(child);
         self.log = log;
-        self.wait_until_ready();
     }
 
     /// How it ended; `None` while it runs.
@@ -354,6 +394,10 @@ impl Site for Node {
         &self.plan.name
     }
 
+    fn http_address(&self) -> Ipv4Addr {
+        self.plan.address
+    }
+
     /// The port of its HTTP connector.
     fn http_port(&self) -> u16 {
         self.plan.http_port
@@ -390,7 +434,11 @@ impl Plan {
     fn spawn(&self, start: u32) -> (Child, PathBuf) {
         let log = self.base.join(format!("stderr-{start}"));
         let stderr = File::create(&log).expect("files can be made in the farm");
-        let child = Command::new(&self.binary)
+        let mut command = match &self.namespace {
+            Some(namespace) => enter(namespace, &self.binary),
+            None => Command::new(&self.binary),
+        };
+        let child = command
             .args(["run", "--base"])
             .arg(&self.base)
             .stdin(Stdio::null())
@@ -400,6 +448,14 @@ impl Plan {
             .unwrap_or_else(|error| panic!("cannot run {}: {error}", self.binary.display()));
         (child, log)
     }
+}
+
+/// The command that runs `binary` in a network namespace: as the same process, so that signals
+/// reach it.
+fn enter(namespace: &str, binary: &Path) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(binary);
+    command
 }
 
 /// A command that has ended.

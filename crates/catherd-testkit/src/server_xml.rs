@@ -1,12 +1,15 @@
 //! The `server.xml` of a node, from options.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// What a test can choose about a node; [`ServerXml::write`] makes the file of it.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerXml {
     pub(crate) route: String,
+    /// Where members talk: loopback, or an address of a [`Network`](crate::Network).
+    pub(crate) address: Ipv4Addr,
     pub(crate) http_port: u16,
     pub(crate) connector_attributes: String,
     pub(crate) cluster: Option<ClusterXml>,
@@ -51,21 +54,28 @@ impl ServerXml {
     fn put(&self, out: &mut String) -> std::fmt::Result {
         let Self {
             route,
+            address,
             http_port,
             connector_attributes,
             ..
         } = self;
+        // Off loopback the test asks at the address, and the status is asked for at loopback.
+        let http_address = if address.is_loopback() {
+            *address
+        } else {
+            Ipv4Addr::UNSPECIFIED
+        };
         writeln!(
             out,
             r#"<Server port="-1" shutdown="SHUTDOWN">
   <Service name="Catalina">
-    <Connector port="{http_port}" address="127.0.0.1" protocol="HTTP/1.1"
+    <Connector port="{http_port}" address="{http_address}" protocol="HTTP/1.1"
                {connector_attributes}/>
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="{route}">
       <Host name="localhost" appBase="webapps">"#
         )?;
         if let Some(cluster) = &self.cluster {
-            cluster.put(out)?;
+            cluster.put(*address, out)?;
         }
         for context in &self.contexts {
             context.put(out)?;
@@ -79,7 +89,7 @@ impl ServerXml {
 }
 
 impl ClusterXml {
-    fn put(&self, out: &mut String) -> std::fmt::Result {
+    fn put(&self, address: Ipv4Addr, out: &mut String) -> std::fmt::Result {
         let Self {
             id,
             group_port,
@@ -89,17 +99,22 @@ impl ClusterXml {
             sender_attributes,
             ..
         } = self;
+        let plaintext = if address.is_loopback() {
+            ""
+        } else {
+            r#"allowPlaintext="true""#
+        };
         let (frequency, drop_time) = (self.frequency.as_millis(), self.drop_time.as_millis());
         writeln!(
             out,
             r#"        <Cluster className="org.apache.catalina.cluster.tcp.SimpleTcpCluster"
                  managerClassName="org.apache.catalina.cluster.session.DeltaManager"
-                 clusterId="{id}" {attributes}>
+                 clusterId="{id}" {plaintext} {attributes}>
           <Membership className="org.apache.catalina.cluster.mcast.McastService"
-                      mcastAddr="{GROUP}" mcastPort="{group_port}" mcastBindAddress="127.0.0.1"
+                      mcastAddr="{GROUP}" mcastPort="{group_port}" mcastBindAddress="{address}"
                       mcastFrequency="{frequency}" mcastDropTime="{drop_time}"/>
           <Receiver className="org.apache.catalina.cluster.tcp.ReplicationListener"
-                    tcpListenAddress="127.0.0.1" tcpListenPort="{tcp_port}"/>
+                    tcpListenAddress="{address}" tcpListenPort="{tcp_port}"/>
           <Sender className="org.apache.catalina.cluster.tcp.ReplicationTransmitter"
                   replicationMode="{mode}" {sender_attributes}/>"#
         )?;

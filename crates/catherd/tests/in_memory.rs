@@ -104,15 +104,41 @@ async fn two_writes_on_two_nodes_at_once_both_survive() {
     );
 }
 
+/// HOW-TO, "How it Works", 2: "all nodes in the cluster should be configured the same".
+#[tokio::test(start_paused = true)]
+async fn members_with_other_settings_are_reported_on_both_sides() {
+    let network = Network::new(41);
+    let (host_a, host_b) = (network.host(A), network.host(B));
+    let hasty = farm::builder(&host_a, "A", "one").frequency(Duration::from_millis(400));
+    let a = Node::start_as(hasty, &host_a, app()).await;
+    let events_of_a = a.cluster.events();
+    let b = Node::start(&host_b, "B", "one", app()).await;
+    let events_of_b = b.cluster.events();
+    for (mut events, other) in [(events_of_a, "B"), (events_of_b, "A")] {
+        let reported = async {
+            loop {
+                let event = events.next().await.expect("the node runs");
+                if let Event::Member(MemberEvent::SettingsDiffer(who)) = event {
+                    return who.name;
+                }
+            }
+        };
+        let reported = tokio::time::timeout(Duration::from_secs(10), reported);
+        assert_eq!(reported.await.expect("it is reported"), other);
+    }
+}
+
+/// A session that begins on `node`, with a color; its cookie.
+async fn red(node: &Node) -> String {
+    let made = node.call("POST", "/shop/color/red", None).await;
+    made.cookie.unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_a_logout_the_old_cookie_gets_nothing_anywhere() {
     let network = Network::new(4);
     let (a, b) = two(&network).await;
-    let cookie = a
-        .call("POST", "/shop/color/red", None)
-        .await
-        .cookie
-        .unwrap();
+    let cookie = red(&a).await;
     let ended = a.call("POST", "/shop/end", Some(&cookie)).await;
     assert_eq!((&*ended.text, ended.degraded), ("true", None));
     for node in [&a, &b] {
@@ -125,11 +151,7 @@ async fn after_a_logout_the_old_cookie_gets_nothing_anywhere() {
 async fn a_change_of_id_ends_the_old_key_and_keeps_the_content() {
     let network = Network::new(5);
     let (a, b) = two(&network).await;
-    let old = a
-        .call("POST", "/shop/color/red", None)
-        .await
-        .cookie
-        .unwrap();
+    let old = red(&a).await;
     let moved = a.call("POST", "/shop/cycle", Some(&old)).await;
     let new = moved.cookie.unwrap();
     assert_ne!(old, new);
@@ -158,11 +180,7 @@ async fn two_clusters_in_one_process_do_not_meet() {
     tokio::join!(c.cluster.ready(), d.cluster.ready());
     c.sees(&["B"]).await;
     d.sees(&["A"]).await;
-    let cookie = a
-        .call("POST", "/shop/color/red", None)
-        .await
-        .cookie
-        .unwrap();
+    let cookie = red(&a).await;
     assert_eq!(
         d.call("GET", "/shop/color", Some(&cookie)).await.status,
         StatusCode::NOT_FOUND
@@ -180,11 +198,7 @@ async fn two_clusters_in_one_process_do_not_meet() {
 async fn a_stopped_member_is_waited_for_until_a_probe_finds_it_gone() {
     let network = Network::new(8);
     let (a, _b) = two(&network).await;
-    let cookie = a
-        .call("POST", "/shop/color/red", None)
-        .await
-        .cookie
-        .unwrap();
+    let cookie = red(&a).await;
     network.pause(B);
     let before = tokio::time::Instant::now();
     let slow = a.call("POST", "/shop/color/blue", Some(&cookie)).await;
@@ -247,11 +261,7 @@ async fn what_was_shed_is_there_before_the_write_behind_it_is_acknowledged() {
 async fn reads_on_one_node_keep_the_copy_on_the_other_alive() {
     let network = Network::new(10);
     let (a, b) = two(&network).await;
-    let cookie = a
-        .call("POST", "/shop/color/red", None)
-        .await
-        .cookie
-        .unwrap();
+    let cookie = red(&a).await;
     for _ in 0..8 {
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(

@@ -45,6 +45,8 @@ pub enum Message {
         context: String,
         /// The sessions, and which writes of each the asker holds; at most 256.
         wanted: Vec<(Key, Vector)>,
+        /// The route of the client's cookie, if its node is gone; else empty.
+        route: String,
     },
     /// Answers a fetch.
     Whole {
@@ -52,8 +54,10 @@ pub enum Message {
         question: u64,
         /// The context's name.
         context: String,
-        /// One for each session.
+        /// One for each session, as far as they fit; the rest is to be asked for again.
         answers: Vec<Answer>,
+        /// Whether the member has ever had the node of the route in its view.
+        knew_route: bool,
     },
     /// Last accesses, as ages.
     Touch {
@@ -180,17 +184,19 @@ impl Message {
                 question,
                 context,
                 wanted,
+                route,
             } => (
                 FrameKind::Fetch,
-                to_fetch(*question, context, wanted).encode_to_vec(),
+                to_fetch(*question, context, wanted, route).encode_to_vec(),
             ),
             Self::Whole {
                 question,
                 context,
                 answers,
+                knew_route,
             } => (
                 FrameKind::Whole,
-                to_whole(*question, context, answers).encode_to_vec(),
+                to_whole(*question, context, answers, *knew_route).encode_to_vec(),
             ),
             Self::Touch { context, ages } => {
                 (FrameKind::Touch, to_touch(context, ages).encode_to_vec())
@@ -725,7 +731,7 @@ fn from_ack(ack: wire::Ack) -> Ack {
     }
 }
 
-fn to_fetch(question: u64, context: &str, wanted: &[(Key, Vector)]) -> wire::Fetch {
+fn to_fetch(question: u64, context: &str, wanted: &[(Key, Vector)], route: &str) -> wire::Fetch {
     let wanted = wanted
         .iter()
         .map(|(key, held)| wire::Wanted {
@@ -737,6 +743,7 @@ fn to_fetch(question: u64, context: &str, wanted: &[(Key, Vector)]) -> wire::Fet
         question,
         context: context.to_owned(),
         wanted,
+        route: route.to_owned(),
     }
 }
 
@@ -750,10 +757,11 @@ fn from_fetch(fetch: wire::Fetch) -> Result<Message, DecodeError> {
         question: fetch.question,
         context: fetch.context,
         wanted,
+        route: fetch.route,
     })
 }
 
-fn to_whole(question: u64, context: &str, answers: &[Answer]) -> wire::Whole {
+fn to_whole(question: u64, context: &str, answers: &[Answer], knew_route: bool) -> wire::Whole {
     let answers = answers
         .iter()
         .map(|answer| wire::Answer {
@@ -767,6 +775,7 @@ fn to_whole(question: u64, context: &str, answers: &[Answer]) -> wire::Whole {
         question,
         context: context.to_owned(),
         answers,
+        knew_route,
     }
 }
 
@@ -795,6 +804,7 @@ fn from_whole(whole: wire::Whole) -> Result<Message, DecodeError> {
         question: whole.question,
         context: whole.context,
         answers,
+        knew_route: whole.knew_route,
     })
 }
 

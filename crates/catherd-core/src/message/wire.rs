@@ -242,6 +242,8 @@ pub(super) struct Fetch {
     pub(super) context: String,
     #[prost(message, repeated, tag = "3")]
     pub(super) wanted: Vec<Wanted>,
+    #[prost(string, tag = "4")]
+    pub(super) route: String,
 }
 
 /// A fetch asks for at most this many sessions.
@@ -249,7 +251,7 @@ pub(super) const FETCH_MAX: usize = 256;
 
 pub(super) const FETCH: Shape = Shape {
     nested: &[(3, &WANTED, FETCH_MAX)],
-    leaves: &[(2, 1024)],
+    leaves: &[(2, 1024), (4, 64)],
     plain_max: 16,
 };
 
@@ -280,6 +282,8 @@ pub(super) struct Whole {
     pub(super) context: String,
     #[prost(message, repeated, tag = "3")]
     pub(super) answers: Vec<Answer>,
+    #[prost(bool, tag = "4")]
+    pub(super) knew_route: bool,
 }
 
 pub(super) const WHOLE: Shape = Shape {

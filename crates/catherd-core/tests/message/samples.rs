@@ -191,6 +191,7 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     (Key::from_bits(1), [dot(0x0a0a, 1)].into_iter().collect()),
                     (Key::from_bits(2), Vector::new()),
                 ],
+                route: String::new(),
             },
         ),
         (
@@ -204,6 +205,7 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     answer(Key::from_bits(3), true, None, true),
                     answer(Key::from_bits(4), false, None, false),
                 ],
+                knew_route: false,
             },
         ),
         (
@@ -497,7 +499,8 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(question, context, wanted)| Message::Fetch {
                 question,
                 context,
-                wanted
+                wanted,
+                route: "node01".to_owned(),
             }),
         (
             any::<u64>(),
@@ -507,7 +510,8 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(question, context, answers)| Message::Whole {
                 question,
                 context,
-                answers
+                answers,
+                knew_route: true,
             }),
         (
             any_text(),

@@ -4,21 +4,35 @@ use std::fmt;
 use std::time::Duration;
 
 /// Gets a page; its status and its text. Waits for at most `patience`.
-///
-/// Follows no redirect and asks no proxy: what is meant is the node at this address.
 pub(super) fn fetch(url: &str, patience: Duration) -> Result<(u16, String), FetchError> {
-    let failed = |source| FetchError {
-        url: url.to_owned(),
-        source: Box::new(source),
-    };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    finish(url, agent(patience).get(url).call())
+}
+
+/// Asks for something to be removed; the status and the text of the answer.
+pub(super) fn delete(url: &str, patience: Duration) -> Result<(u16, String), FetchError> {
+    finish(url, agent(patience).delete(url).call())
+}
+
+/// Follows no redirect and asks no proxy: what is meant is the node at this address.
+fn agent(patience: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
         .timeout_global(Some(patience))
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .build()
-        .into();
-    let mut response = agent.get(url).call().map_err(failed)?;
+        .into()
+}
+
+fn finish(
+    url: &str,
+    answered: Result<http::Response<ureq::Body>, ureq::Error>,
+) -> Result<(u16, String), FetchError> {
+    let failed = |source| FetchError {
+        url: url.to_owned(),
+        source: Box::new(source),
+    };
+    let mut response = answered.map_err(failed)?;
     let status = response.status().as_u16();
     let text = response
         .body_mut()

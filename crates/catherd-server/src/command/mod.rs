@@ -6,6 +6,7 @@
 //! | `demo` | a cluster on this machine, and what to try with it |
 //! | `check` | what is wrong with a configuration, and what has no effect |
 //! | `status` | how a node and its cluster are |
+//! | `members` | who is a member, who is missing, and that somebody will not come back |
 //! | `console` | lines and tables for whoever called |
 //! | `client` | pages of nodes |
 
@@ -13,6 +14,7 @@ mod check;
 mod client;
 mod console;
 mod demo;
+mod members;
 mod run;
 mod status;
 
@@ -53,6 +55,30 @@ enum Command {
         /// As the node says it, in JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Lists the members, or says that a missing one will not come back.
+    Members {
+        #[command(subcommand)]
+        what: Members,
+        /// An HTTP port of the node. It must be on this machine.
+        #[arg(
+            long,
+            value_name = "URL",
+            default_value = "http://127.0.0.1:8080",
+            global = true
+        )]
+        url: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Members {
+    /// Who is a member, and who is missing.
+    List,
+    /// A member that is missing will not come back.
+    Forget {
+        /// Its jvmRoute.
+        name: String,
     },
 }
 
@@ -110,6 +136,14 @@ pub fn main() -> ExitCode {
         Command::Demo(Demo { nodes, port }) => demo::demo(nodes, port),
         Command::Check { base } => check::check(&base),
         Command::Status { url, json } => status::status(&url, json),
+        Command::Members {
+            what: Members::List,
+            url,
+        } => members::list(&url),
+        Command::Members {
+            what: Members::Forget { name },
+            url,
+        } => members::forget(&url, &name),
     }
 }
 

@@ -135,10 +135,6 @@ impl ContextDraft {
         manager: Option<ManagerDraft>,
         problems: &mut Problems,
     ) -> Self {
-        let owned = |given: Given<&str>| Given {
-            value: given.value.to_owned(),
-            at: given.at,
-        };
         let timeout = "a number of minutes up to 5256000";
         let cookie_path = "a path that begins with a slash";
         let path = section.parsed("path", CONTEXT_PATH, problems, |text| {
@@ -152,7 +148,9 @@ impl ContextDraft {
         Self {
             at: section.at().clone(),
             path,
-            doc_base: section.text("docBase").map(owned),
+            doc_base: section
+                .text("docBase")
+                .map(|given| given.map(str::to_owned)),
             distributable: section.boolean("distributable", problems),
             session_timeout: session_timeout.map(|given| given.value),
             use_http_only: section.boolean("useHttpOnly", problems),

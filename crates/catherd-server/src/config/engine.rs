@@ -104,10 +104,9 @@ impl EngineDraft {
         }
         check_host_names(&hosts, problems);
         let name = section.name("name", "._-", problems);
-        let default_host = section.text("defaultHost").map(|given| Given {
-            value: given.value.to_ascii_lowercase(),
-            at: given.at,
-        });
+        let default_host = section
+            .text("defaultHost")
+            .map(|given| given.map(str::to_ascii_lowercase));
         Self {
             name: name.unwrap_or_else(|| NAME.to_owned()),
             default_host,

@@ -160,10 +160,8 @@ impl ManagerDraft {
         let interval = section.limit("maxInactiveInterval", 1..=SECONDS_MAX, problems);
         Self {
             at: section.at().clone(),
-            max_inactive_interval: interval.map(|Given { value, at }| Given {
-                value: value.map(Duration::from_secs),
-                at,
-            }),
+            max_inactive_interval: interval
+                .map(|given| given.map(|seconds| seconds.map(Duration::from_secs))),
             config: ManagerConfig {
                 kind,
                 max_active_sessions: max_active_sessions.and_then(|given| given.value),

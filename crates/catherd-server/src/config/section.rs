@@ -37,6 +37,16 @@ pub(crate) struct Given<T> {
     pub(crate) at: Location,
 }
 
+impl<T> Given<T> {
+    /// Something else that was said at the same place.
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Given<U> {
+        Given {
+            value: f(self.value),
+            at: self.at,
+        }
+    }
+}
+
 impl Section {
     /// Reports what is unknown, double, or without effect among `raws`, and keeps the rest.
     pub(crate) fn new(
@@ -151,11 +161,8 @@ impl Section {
         range: RangeInclusive<u64>,
         problems: &mut Problems,
     ) -> Option<Given<Duration>> {
-        let Given { value, at } = self.number(name, range, problems)?;
-        Some(Given {
-            value: Duration::from_millis(value),
-            at,
-        })
+        let given = self.number(name, range, problems)?;
+        Some(given.map(Duration::from_millis))
     }
 
     /// Seconds.
@@ -165,11 +172,8 @@ impl Section {
         range: RangeInclusive<u64>,
         problems: &mut Problems,
     ) -> Option<Given<Duration>> {
-        let Given { value, at } = self.number(name, range, problems)?;
-        Some(Given {
-            value: Duration::from_secs(value),
-            at,
-        })
+        let given = self.number(name, range, problems)?;
+        Some(given.map(Duration::from_secs))
     }
 
     /// `true` or `false`, in any case, as Java reads them; nothing else counts as `false`.
@@ -269,9 +273,14 @@ impl Section {
             problems.error(at, what, &remedy);
             return;
         };
+        // Another spelling of a word has its part.
+        let word = match word.part {
+            Part::SameAs(other) => self.element.word(other).expect("an alias is of a word"),
+            _ => word,
+        };
         let canonical = match word.part {
             Part::Used => word.name,
-            Part::SameAs(other) => other,
+            Part::SameAs(_) => unreachable!("an alias is of a word that is none"),
             Part::NotYet => {
                 let what = format!("attribute {spelled} of {on} has no effect in this release");
                 problems.warning(at, what, "remove it");

@@ -5,6 +5,7 @@
 //! | `/catherd/health/live` | 200: the process answers |
 //! | `/catherd/health/ready` | 200, or 503 with the reason: whether to send it requests |
 //! | `/catherd/status` | all figures of the node, for clients on this machine |
+//! | `DELETE /catherd/members/NAME` | a missing member will not come back; from this machine |
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,9 @@ impl Engine {
         host: &str,
         client: IpAddr,
     ) -> Response<Body> {
+        if let Some(name) = path.strip_prefix("members/") {
+            return self.forget(name, request, host, client);
+        }
         if !matches!(path, "health/live" | "health/ready" | "status") {
             return answer::status(StatusCode::NOT_FOUND);
         }
@@ -45,6 +49,36 @@ impl Engine {
                 StatusCode::FORBIDDEN,
                 "The status is for clients on this machine: ask 127.0.0.1 or localhost.\n",
             ),
+        }
+    }
+
+    /// A page of another site cannot ask for this: browsers put an `Origin` to it, and ask before.
+    fn forget<B>(
+        &self,
+        name: &str,
+        request: &Request<B>,
+        host: &str,
+        client: IpAddr,
+    ) -> Response<Body> {
+        let is_by_a_page = request.headers().contains_key(header::ORIGIN);
+        if *request.method() != Method::DELETE {
+            let mut response = answer::status(StatusCode::METHOD_NOT_ALLOWED);
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("DELETE"));
+            response
+        } else if is_by_a_page || !is_local(request.headers(), host, client) {
+            answer::text(
+                StatusCode::FORBIDDEN,
+                "Members are managed from this machine alone.\n",
+            )
+        } else if self.cluster.forget_member(name) {
+            answer::status(StatusCode::NO_CONTENT)
+        } else {
+            answer::text(
+                StatusCode::NOT_FOUND,
+                "No member of this name is missing.\n",
+            )
         }
     }
 

@@ -7,7 +7,8 @@ use super::member::whole;
 use crate::apps::bench::Bench;
 use crate::apps::examples::Examples;
 use crate::config::{
-    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind, Stale,
+    self, ContextConfig, CookieConfig, EngineConfig, HostConfig, ManagerConfig, ManagerKind,
+    OnTimeout, Stale,
 };
 use crate::engine::{Application, Host, Hosts, mount};
 
@@ -58,15 +59,26 @@ fn build_context(
     builder: ContextBuilder,
     cluster: &Cluster,
 ) -> Result<Box<dyn Application>, ContextError> {
-    let builder = with_cookie(builder, &config.cookie).manager(manager(config));
-    let builder = match config.session_timeout {
-        Some(limit) => builder.max_inactive(limit),
+    let ContextConfig {
+        path: _,
+        application,
+        display_name: _,
+        // What came of it is `replicated`.
+        distributable: _,
+        replicated,
+        manager: sessions,
+        session_timeout,
+        cookie,
+    } = config;
+    let builder = with_cookie(builder, cookie).manager(manager(sessions, *replicated));
+    let builder = match session_timeout {
+        Some(limit) => builder.max_inactive(*limit),
         None => builder.never_inactive(),
     };
     let layer = builder.build()?.layer();
-    Ok(match config.application {
+    Ok(match application {
         config::Application::Examples => {
-            let examples = Examples::new(cluster.clone(), config.replicated);
+            let examples = Examples::new(cluster.clone(), *replicated);
             mount(layer.layer(examples.router()))
         }
         config::Application::Bench => mount(layer.layer(Bench)),
@@ -90,28 +102,49 @@ fn with_cookie(builder: ContextBuilder, config: &CookieConfig) -> ContextBuilder
     }
 }
 
-fn manager(context: &ContextConfig) -> Manager {
-    let config: &ManagerConfig = &context.manager;
-    let manager = match config.kind {
-        ManagerKind::Delta if context.replicated => Manager::delta(),
+/// Every field is named here, so that one that is new is not forgotten: what is passed over has no
+/// effect in this release, which `catherd check` says.
+fn manager(config: &ManagerConfig, replicated: bool) -> Manager {
+    let ManagerConfig {
+        kind,
+        max_active_sessions,
+        use_dirty_flag,
+        access_timeout,
+        stale,
+        expire_tolerance,
+        tombstone_life,
+        max_tombstones,
+        max_session_bytes,
+        state_transfer_timeout,
+        on_state_transfer_timeout,
+        expire_sessions_on_shutdown: _,
+        send_cluster_domain_only: _,
+    } = config;
+    let manager = match kind {
+        ManagerKind::Delta if replicated => Manager::delta(),
         // Without a cluster there is nobody who could hold a copy.
         ManagerKind::Delta | ManagerKind::Standard => Manager::standard(),
     };
     let mut manager = manager
-        .use_dirty_flag(config.use_dirty_flag)
-        .max_session_bytes(whole(config.max_session_bytes))
-        .access_timeout(config.access_timeout)
-        .stale(match config.stale {
+        .use_dirty_flag(*use_dirty_flag)
+        .max_session_bytes(whole(*max_session_bytes))
+        .access_timeout(*access_timeout)
+        .stale(match stale {
             Stale::Degraded => catherd::Stale::Degraded,
             Stale::Refuse => catherd::Stale::Refuse,
         })
-        .max_tombstones(whole(config.max_tombstones))
-        .expire_tolerance(config.expire_tolerance);
-    if let Some(sessions) = config.max_active_sessions {
-        manager = manager.max_active_sessions(whole(sessions));
+        .max_tombstones(whole(*max_tombstones))
+        .expire_tolerance(*expire_tolerance)
+        .state_transfer_timeout(*state_transfer_timeout)
+        .on_state_transfer_timeout(match on_state_transfer_timeout {
+            OnTimeout::Start => catherd::OnTransferTimeout::Start,
+            OnTimeout::StayClosed => catherd::OnTransferTimeout::StayClosed,
+        });
+    if let Some(sessions) = max_active_sessions {
+        manager = manager.max_active_sessions(whole(*sessions));
     }
-    match config.tombstone_life {
-        Some(life) => manager.tombstone_life(life),
+    match tombstone_life {
+        Some(life) => manager.tombstone_life(*life),
         None => manager,
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use catherd::{Cluster, ClusterBuilder, Mode, StartError};
 
 use super::ports::addresses;
-use crate::config::{ClusterConfig, ServerConfig};
+use crate::config::{ClusterConfig, MembershipConfig, SenderConfig, ServerConfig};
 
 /// Starts the node; it joins its cluster as soon as it is heard.
 ///
@@ -38,35 +38,72 @@ fn explain(error: &StartError) -> String {
     text
 }
 
+/// Every field is named here, so that one that is new is not forgotten: what is passed over has no
+/// effect in this release, which `catherd check` says, or says where it is and what it is called.
 fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
     let ClusterConfig {
+        host: _,
+        name: _,
+        id,
+        key,
+        allow_plaintext,
+        repair_interval,
+        missing_for,
+        // The contexts have it.
+        manager: _,
         membership,
         receiver,
         sender,
-        ..
+        replication_valve: _,
     } = cluster;
-    let interface = Some(membership.bind_address).filter(|address| !address.is_unspecified());
-    let mut node = node
-        .cluster_id(&cluster.id)
-        .allow_plaintext(cluster.allow_plaintext)
-        .missing_for(cluster.missing_for)
-        .multicast(IpAddr::V4(*membership.group.ip()), membership.group.port())
-        .multicast_interface(interface.map(IpAddr::V4))
-        .multicast_ttl(membership.ttl.into())
-        .frequency(membership.frequency)
-        .drop_time(membership.drop_time)
-        .domain(&membership.domain)
-        .listen(addresses(receiver))
-        // The configuration lets no other mode pass in this release.
-        .replication_mode(Mode::Synchronous)
-        .wait_for_ack(sender.wait_for_ack)
-        .ack_timeout(sender.ack_timeout)
-        .max_queue_bytes(whole(sender.max_queue_bytes));
-    if let Some(frames) = sender.max_queue_length {
-        node = node.max_queue_length(whole(frames));
-    }
-    match &cluster.key {
+    let node = node
+        .cluster_id(id)
+        .allow_plaintext(*allow_plaintext)
+        .missing_for(*missing_for)
+        .repair_interval(*repair_interval)
+        .listen(addresses(receiver));
+    let node = with_sender(with_membership(node, membership), sender);
+    match key {
         Some(key) => node.key(key.as_bytes()),
+        None => node,
+    }
+}
+
+fn with_membership(node: ClusterBuilder, membership: &MembershipConfig) -> ClusterBuilder {
+    let MembershipConfig {
+        group,
+        frequency,
+        drop_time,
+        bind_address,
+        domain,
+        ttl,
+    } = membership;
+    let interface = Some(*bind_address).filter(|address| !address.is_unspecified());
+    node.multicast(IpAddr::V4(*group.ip()), group.port())
+        .multicast_interface(interface.map(IpAddr::V4))
+        .multicast_ttl((*ttl).into())
+        .frequency(*frequency)
+        .drop_time(*drop_time)
+        .domain(domain)
+}
+
+fn with_sender(node: ClusterBuilder, sender: &SenderConfig) -> ClusterBuilder {
+    let SenderConfig {
+        // The configuration lets no other mode pass in this release.
+        mode: _,
+        wait_for_ack,
+        ack_timeout,
+        max_queue_bytes,
+        max_queue_length,
+        max_pool_socket_limit: _,
+    } = sender;
+    let node = node
+        .replication_mode(Mode::Synchronous)
+        .wait_for_ack(*wait_for_ack)
+        .ack_timeout(*ack_timeout)
+        .max_queue_bytes(whole(*max_queue_bytes));
+    match max_queue_length {
+        Some(frames) => node.max_queue_length(whole(*frames)),
         None => node,
     }
 }

@@ -1,7 +1,7 @@
 //! The ports that a configuration asks for, taken before anything starts.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
@@ -112,16 +112,24 @@ fn check(receiver: &ReceiverConfig) -> Result<(), String> {
 
 /// Where the node may listen for members, in this order.
 pub(super) fn addresses(receiver: &ReceiverConfig) -> impl Iterator<Item = SocketAddr> {
-    let address: IpAddr = receiver.address;
-    receiver
-        .ports
+    let &ReceiverConfig {
+        address,
+        ref ports,
+        // It has no effect in this release.
+        thread_count: _,
+    } = receiver;
+    ports
         .clone()
         .map(move |port| SocketAddr::new(address, port))
 }
 
 fn limits(connector: &ConnectorConfig) -> Limits {
-    let head = connector.connection_timeout;
-    let idle = connector.keep_alive_timeout;
+    let &ConnectorConfig {
+        address: _,
+        max_keep_alive_requests,
+        connection_timeout: head,
+        keep_alive_timeout: idle,
+    } = connector;
     // A time for heads is one for idleness as well, so the longer of both is the head's, and the
     // connection is watched where it may be idle for less.
     let head_patience = match (head, idle) {
@@ -129,7 +137,7 @@ fn limits(connector: &ConnectorConfig) -> Limits {
         (None, _) | (_, None) => None,
     };
     Limits {
-        requests: connector.max_keep_alive_requests,
+        requests: max_keep_alive_requests,
         head_patience,
         idle_patience: idle.filter(|&idle| head_patience.is_none_or(|head| idle < head)),
         ..Limits::default()

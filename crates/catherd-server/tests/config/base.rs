@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use catherd_server::config::{Report, ServerConfig, load_with};
+use catherd_server::config::{Report, ServerConfig, Severity, load_with};
 use tempfile::TempDir;
 
 /// A base directory that is gone after the test.
@@ -45,11 +45,15 @@ impl Base {
         self.directory.path()
     }
 
-    /// The report, with one property: `KEY`.
+    /// The report, with one property: `KEY`. It has a configuration unless something is an error.
     pub(crate) fn load(&self) -> Report {
-        load_with(self.path(), &|name| {
+        let report = load_with(self.path(), &|name| {
             (name == "KEY").then(|| "0123456789abcdef".to_owned())
-        })
+        });
+        let mut found = report.diagnostics.iter();
+        let has_errors = found.any(|it| it.severity == Severity::Error);
+        assert_eq!(report.config.is_none(), has_errors);
+        report
     }
 
     /// The configuration; fails if there is an error.

@@ -91,12 +91,7 @@ sendClusterDomainOnly="false" sessionIdLength="16"/></Cluster>"#,
     assert!(manager.expire_sessions_on_shutdown);
     assert!(!manager.send_cluster_domain_only);
     let warnings = base.lines();
-    let expected = [
-        "stateTransferTimeout",
-        "onStateTransferTimeout",
-        "expireSessionsOnShutdown",
-        "sendClusterDomainOnly",
-    ];
+    let expected = ["expireSessionsOnShutdown", "sendClusterDomainOnly"];
     assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
     for (warning, name) in warnings.iter().zip(expected) {
         let text = format!("attribute {name} of Manager has no effect in this release; remove it");

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use catherd_server::config::Severity;
-
 use crate::base::Base;
 
 fn answer(text: impl AsRef<[u8]>) -> Vec<String> {
@@ -159,11 +157,6 @@ fn no_damage_makes_the_reader_stumble() {
     for bytes in cut.chain(damaged).chain(swallowed) {
         let base = Base::with_server_xml(&bytes);
         let report = base.load();
-        let has_errors = report
-            .diagnostics
-            .iter()
-            .any(|it| it.severity == Severity::Error);
-        assert_eq!(report.config.is_none(), has_errors);
         let places: Vec<_> = report
             .diagnostics
             .iter()

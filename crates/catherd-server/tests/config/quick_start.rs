@@ -21,8 +21,8 @@ fn the_file_of_the_quick_start_has_one_error_and_the_expected_warnings() {
          remove it",
         "4:3: warning: element GlobalNamingResources has no part here: there is no naming \
          service; remove it",
-        "13:28: warning: attribute maxHttpHeaderSize of Connector has no meaning here: the bounds \
-         of a request's head are fixed; remove it",
+        "13:28: warning: attribute maxHttpHeaderSize of Connector has no meaning here: a \
+         request's head may have 16 KiB and 100 lines; remove it",
         "14:16: warning: attribute maxThreads of Connector has no meaning here: requests and \
          connections are tasks, not threads; remove it",
         "14:33: warning: attribute minSpareThreads of Connector has no meaning here: requests and \
@@ -36,7 +36,7 @@ fn the_file_of_the_quick_start_has_one_error_and_the_expected_warnings() {
         "15:58: warning: attribute acceptCount of Connector has no meaning here: the operating \
          system bounds what waits to be accepted; remove it",
         "16:42: warning: attribute disableUploadTimeout of Connector has no meaning here: a body \
-         that is being sent has no limit of time; remove it",
+         may take as long as it pauses for less than 20 seconds; remove it",
         "17:5: warning: AJP/1.3 is not available in this release: port \"8009\" is not opened; \
          let the load balancer use an HTTP connector",
         "20:7: warning: element Realm has no part here: no application here asks who a user is; \
@@ -59,6 +59,8 @@ fn the_file_of_the_quick_start_has_one_error_and_the_expected_warnings() {
          node; name the address of an interface, or 127.0.0.1",
         "40:17: warning: attribute tcpSelectorTimeout of Receiver has no meaning here: there is \
          no selector; remove it",
+        "41:17: warning: attribute tcpThreadCount of Receiver has no effect in this release; \
+         remove it",
         "44:17: error: replication mode pooled is not available in this release; set \
          replicationMode=\"synchronous\"",
         "48:20: warning: attribute filter of Valve has no effect in this release; remove it",
@@ -143,6 +145,8 @@ fn the_newer_spelling_says_the_same() {
     assert_eq!(
         base.lines(),
         [
+            "conf/server.xml:8:53: warning: attribute maxThreads of Receiver has no effect in this \
+             release; remove it",
             "conf/server.xml:13:5: warning: interceptor TcpFailureDetector has no part here: links \
           need none; remove it"
         ]

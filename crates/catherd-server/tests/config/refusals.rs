@@ -1,7 +1,5 @@
 //! Bad input, with the exact words of the answer.
 
-use catherd_server::config::Severity;
-
 use crate::base::Base;
 
 /// Each text is a `server.xml`, with all that has to be said about it.
@@ -166,6 +164,8 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
              localhost or auto; change the value",
             "2:68: error: no port is from 5000 to 4000; make tcpListenMaxPort the larger one",
             "3:1: error: tcpThreadCount=\"0\" is not a number from 1 to 1024; change the value",
+            "3:1: warning: attribute tcpThreadCount of Receiver has no effect in this release; \
+             remove it",
             "3:20: error: tcpListenMaxPort and autoBind both say where the ports end; remove one \
              of them",
         ],
@@ -329,12 +329,6 @@ fn check(cases: Vec<(Base, &[&str])>) {
     for (base, lines) in cases {
         found.extend(base.lines());
         expected.extend(lines.iter().map(|line| format!("conf/server.xml:{line}")));
-        let report = base.load();
-        let has_errors = report
-            .diagnostics
-            .iter()
-            .any(|it| it.severity == Severity::Error);
-        assert_eq!(report.config.is_none(), has_errors);
     }
     assert_eq!(found.join("\n"), expected.join("\n"));
 }

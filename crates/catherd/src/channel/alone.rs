@@ -6,16 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use catherd_core::key::Key;
 use catherd_core::link::{Frame, Outcome, Ticket as FrameTicket};
-use catherd_core::message::{Answer, MemberState, Message};
+use catherd_core::message::{MemberState, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
-use catherd_core::version::{Incarnation, Vector};
+use catherd_core::version::Incarnation;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use tokio::sync::watch;
 
-use super::{Channel, Ticket, Unanswered, View};
+use super::{Channel, Fetch, Fetched, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
 
 #[derive(Debug)]
@@ -58,10 +57,9 @@ impl Channel for Alone {
     fn fetch(
         &self,
         _from: Incarnation,
-        _context: String,
-        _wanted: Vec<(Key, Vector)>,
+        _fetch: Fetch,
         _deadline: Time,
-    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
+    ) -> BoxFuture<'static, Result<Fetched, Unanswered>> {
         ready(Err(Unanswered)).boxed()
     }
 
@@ -84,6 +82,8 @@ impl Channel for Alone {
     fn counters(&self) -> BTreeMap<String, u64> {
         BTreeMap::new()
     }
+
+    fn forget(&self, _name: &str) {}
 
     fn become_ready(&self, _pauses: u64) {
         self.view.send_modify(|view| {

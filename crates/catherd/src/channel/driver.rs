@@ -75,6 +75,10 @@ pub(super) enum Input {
     Look {
         done: oneshot::Sender<()>,
     },
+    /// A person says that a missing member will not come back.
+    Forget {
+        name: String,
+    },
     /// Say goodbye, meet nobody, suspect nobody.
     Leave {
         queues_empty: bool,
@@ -229,6 +233,7 @@ impl<E: Env> Driver<E> {
             } => {
                 self.membership.handle_goodbye(now, member);
             }
+            Input::Forget { name } => drop(self.membership.forget(&name)),
             Input::BecomeReady { pauses } => {
                 if !self.is_of_before(pauses) {
                     self.membership.become_ready(now);

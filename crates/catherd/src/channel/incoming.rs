@@ -120,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             question,
             context: name,
             wanted: vec![(key, held)],
+            route: String::new(),
         }
         .put(None, out);
     }
@@ -148,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 question,
                 context,
                 answers,
+                ..
             } => {
                 if !gaps.asked.values().any(|&asked| asked == question) {
                     return Err(bad("an answer to a question that was not asked"));
@@ -162,12 +164,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 question,
                 context,
                 wanted,
+                route,
             } => {
                 let answers = self.delivery.answer(&context, &wanted);
+                let knew_route = self.delivery.knew(&route);
                 Message::Whole {
                     question,
                     context,
                     answers,
+                    knew_route,
                 }
                 .put(None, out);
             }

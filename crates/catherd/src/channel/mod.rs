@@ -66,14 +66,13 @@ pub trait Channel: Debug + Send + Sync + 'static {
     /// What has become of a frame; wakes the task when that is settled.
     fn poll_acknowledged(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Outcome>;
 
-    /// Asks a member for sessions, of each of which these writes are here.
+    /// Asks a member for sessions.
     fn fetch(
         &self,
         from: Incarnation,
-        context: String,
-        wanted: Vec<(Key, Vector)>,
+        fetch: Fetch,
         deadline: Time,
-    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>>;
+    ) -> BoxFuture<'static, Result<Fetched, Unanswered>>;
 
     /// Compares digests with a member: what is there under the keys of unequal buckets.
     fn compare(
@@ -92,6 +91,9 @@ pub trait Channel: Debug + Send + Sync + 'static {
 
     /// What the channel counts, by name.
     fn counters(&self) -> std::collections::BTreeMap<String, u64>;
+
+    /// A member that is missing will not come back.
+    fn forget(&self, name: &str);
 
     /// This node has its state: from now on it is waited for. Without effect if it was stopped
     /// since `pauses` was the figure of its [`View`]: then it has to get its state again.
@@ -129,6 +131,9 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// Answers a fetch.
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer>;
 
+    /// Whether the node with this name was ever in the view.
+    fn knew(&self, route: &str) -> bool;
+
     /// Answers a member that compares digests.
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;
 
@@ -155,6 +160,26 @@ pub trait Delivery: Debug + Send + Sync + 'static {
 
     /// The largest session that a context allows, in bytes.
     fn session_bytes_max(&self) -> usize;
+}
+
+/// What a member is asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fetch {
+    /// The context's name.
+    pub context: String,
+    /// The sessions, and which writes of each are here; at most 256.
+    pub wanted: Vec<(Key, Vector)>,
+    /// The route of the client's cookie, if its node is gone; else empty.
+    pub route: String,
+}
+
+/// What a member answered.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fetched {
+    /// One for each session, in the order of the question, as far as they fit.
+    pub answers: Vec<Answer>,
+    /// Whether it ever had the node of the route in its view.
+    pub knew_route: bool,
 }
 
 /// Names a frame that was sent to a member.

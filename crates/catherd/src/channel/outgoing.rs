@@ -13,19 +13,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use catherd_core::key::Key;
 use catherd_core::link::{
     Ack, ControlFull, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
 };
-use catherd_core::message::{Answer, ClusterKey, FrameReader, Message};
+use catherd_core::message::{ClusterKey, FrameReader, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
-use catherd_core::version::{Incarnation, Vector};
+use catherd_core::version::Incarnation;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 
-use super::{Delivery, Unanswered};
+use super::{Delivery, Fetch, Fetched, Unanswered};
 use crate::cluster::{Event, LinkStatus};
 use crate::surroundings::Surroundings;
 
@@ -63,7 +62,7 @@ struct Inner {
 
 /// The answer to a question.
 enum Reply {
-    Answers(Vec<Answer>),
+    Fetched(Fetched),
     Summaries(Summaries),
 }
 
@@ -187,17 +186,22 @@ impl Link {
     /// Asks the member for sessions.
     pub(super) async fn fetch(
         self: Arc<Self>,
-        context: String,
-        wanted: Vec<(Key, Vector)>,
+        fetch: Fetch,
         deadline: Time,
-    ) -> Result<Vec<Answer>, Unanswered> {
+    ) -> Result<Fetched, Unanswered> {
+        let Fetch {
+            context,
+            wanted,
+            route,
+        } = fetch;
         let ask = |question| Message::Fetch {
             question,
             context,
             wanted,
+            route,
         };
         match self.ask(ask, deadline).await? {
-            Reply::Answers(answers) => Ok(answers),
+            Reply::Fetched(fetched) => Ok(fetched),
             Reply::Summaries(_) => Err(Unanswered),
         }
     }
@@ -216,7 +220,7 @@ impl Link {
         };
         match self.ask(ask, deadline).await? {
             Reply::Summaries(summaries) => Ok(summaries),
-            Reply::Answers(_) => Err(Unanswered),
+            Reply::Fetched(_) => Err(Unanswered),
         }
     }
 
@@ -332,9 +336,18 @@ impl Link {
         match message {
             Message::Ack(ack) => self.acknowledged(&ack)?,
             Message::Whole {
-                question, answers, ..
+                question,
+                answers,
+                knew_route,
+                ..
             } => {
-                self.answered(question, Reply::Answers(answers));
+                self.answered(
+                    question,
+                    Reply::Fetched(Fetched {
+                        answers,
+                        knew_route,
+                    }),
+                );
             }
             Message::Summaries {
                 question,
@@ -359,12 +372,15 @@ impl Link {
                 question,
                 context,
                 wanted,
+                route,
             } => {
                 let answers = self.delivery.answer(&context, &wanted);
+                let knew_route = self.delivery.knew(&route);
                 self.tell(&Message::Whole {
                     question,
                     context,
                     answers,
+                    knew_route,
                 });
             }
             Message::Touch { context, ages } => self.delivery.touched(&context, &ages),

@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
 use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself, Pulse};
-use catherd_core::message::{Answer, ClusterKey, Message};
+use catherd_core::message::{ClusterKey, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
-use catherd_core::version::{Incarnation, Vector};
+use catherd_core::version::Incarnation;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -24,7 +23,7 @@ use super::driver::{Driver, Input, accepted};
 use super::heartbeats;
 use super::outgoing::Link;
 use super::pulse::Stamp;
-use super::{Channel, Delivery, Ticket, Unanswered, View};
+use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
 use crate::env::{Env, Group};
 
@@ -360,12 +359,11 @@ impl Channel for TcpChannel {
     fn fetch(
         &self,
         from: Incarnation,
-        context: String,
-        wanted: Vec<(Key, Vector)>,
+        fetch: Fetch,
         deadline: Time,
-    ) -> BoxFuture<'static, Result<Vec<Answer>, Unanswered>> {
+    ) -> BoxFuture<'static, Result<Fetched, Unanswered>> {
         match self.shared.link_to(from) {
-            Some(link) => link.fetch(context, wanted, deadline).boxed(),
+            Some(link) => link.fetch(fetch, deadline).boxed(),
             None => ready(Err(Unanswered)).boxed(),
         }
     }
@@ -398,6 +396,14 @@ impl Channel for TcpChannel {
 
     fn counters(&self) -> BTreeMap<String, u64> {
         self.shared.counters.lock().clone()
+    }
+
+    fn forget(&self, name: &str) {
+        let (driver, name) = (self.shared.driver.clone(), name.to_owned());
+        self.sleep.spawn(Box::pin(async move {
+            // A driver that has ended misses nobody.
+            let _ = driver.send(Input::Forget { name }).await;
+        }));
     }
 
     fn become_ready(&self, pauses: u64) {

@@ -330,6 +330,21 @@ impl ClusterBuilder {
         Ok(())
     }
 
+    /// One number for what all members should have alike (HOW-TO, "How it Works", 2: "all nodes in
+    /// the cluster should be configured the same"); hellos carry it, and a difference is reported.
+    fn settings_digest(&self) -> u64 {
+        let Self {
+            mode,
+            frequency,
+            drop_time,
+            missing_for,
+            ..
+        } = self;
+        digest(&format!(
+            "{mode:?} {frequency:?} {drop_time:?} {missing_for:?}"
+        ))
+    }
+
     fn to_config(&self, node: &Node) -> TcpConfig {
         TcpConfig {
             name: self.name.clone(),
@@ -343,7 +358,7 @@ impl ClusterBuilder {
                 drop_time: self.drop_time,
                 missing_for: self.missing_for,
                 members_max: 256,
-                settings: 0,
+                settings: self.settings_digest(),
             },
             outbox: OutboxConfig {
                 joining: Joining::Keep,
@@ -360,6 +375,13 @@ impl ClusterBuilder {
             key: self.key.as_deref().map(ClusterKey::new),
         }
     }
+}
+
+/// A digest that is equal on every platform and in every release (FNV-1a).
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// A link writes although something is unacknowledged once so many bytes are queued.

@@ -79,6 +79,8 @@ counters! {
     bad_datagrams,
     /// Connections closed because of what came over them.
     bad_connections,
+    /// Lines that were not logged because the same was said within the last minute.
+    log_lines_left_out,
     /// Frames for a context that is not here.
     unknown_context,
     /// Sessions whose latest write a member may lack: their buckets are marked for repair.

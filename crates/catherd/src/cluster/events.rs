@@ -1,6 +1,6 @@
 //! One stream of what happens on a node: logs, listeners and users are fed from it.
 
-use catherd_core::membership::MemberEvent;
+use catherd_core::membership::{GoneCause, MemberEvent};
 use tokio::sync::broadcast;
 
 use super::status::TransferStatus;
@@ -125,11 +125,12 @@ impl Events {
 pub(super) const BACKLOG: usize = 1024;
 
 impl Event {
-    /// Writes the event to the log, with a fixed message and fields.
-    pub(super) fn log(&self, node: &str) {
+    /// Writes the event to the log, with a fixed message and fields; `left_out` is how many lines
+    /// like it were not written before.
+    pub(super) fn log(&self, node: &str, left_out: u64) {
         use tracing::{debug, error, info, warn};
         match self {
-            Self::Member(event) => log_member(event, node),
+            Self::Member(event) => log_member(event, node, left_out),
             Self::MemberSlow { name } => {
                 warn!(
                     node,
@@ -195,15 +196,19 @@ impl Event {
             Self::BadConnection { from, why } => {
                 warn!(
                     node,
-                    from, why, "connection closed because of what came over it"
+                    from,
+                    why,
+                    left_out = some(left_out),
+                    "connection closed because of what came over it"
                 );
             }
         }
     }
 }
 
-fn log_member(event: &MemberEvent, node: &str) {
+fn log_member(event: &MemberEvent, node: &str, left_out: u64) {
     use tracing::{debug, error, info, warn};
+    let left_out = some(left_out);
     match event {
         MemberEvent::Heard(who) => {
             debug!(node, member = who.name, address = %who.address, "member heard")
@@ -216,14 +221,20 @@ fn log_member(event: &MemberEvent, node: &str) {
             warn!(node, member = who.name, why = %cause, "member suspect")
         }
         MemberEvent::Trusted(who) => info!(node, member = who.name, "member trusted"),
+        MemberEvent::Gone(who, cause @ GoneCause::Goodbye) => {
+            info!(node, member = who.name, why = %cause, "member gone")
+        }
         MemberEvent::Gone(who, cause) => {
             warn!(node, member = who.name, why = %cause, "member gone")
         }
-        MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => error!(node, "{event}"),
-        MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
-            warn!(node, "{event}");
+        MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => {
+            error!(node, left_out, "{event}");
         }
-        MemberEvent::Alone => warn!(node, "{event}"),
+        MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
+            warn!(node, left_out, "{event}");
+        }
+        MemberEvent::PutBack => error!(node, "{event}"),
+        MemberEvent::Alone | MemberEvent::Paused(_) => warn!(node, "{event}"),
         _ => info!(node, "{event}"),
     }
 }
@@ -260,4 +271,9 @@ fn log_transfer(transfer: &TransferStatus, node: &str, context: &str) {
             context, sessions, bytes, percent, sessions_per_second, remaining, "state transfer"
         ),
     }
+}
+
+/// A field that is absent where there is nothing to say.
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
 }

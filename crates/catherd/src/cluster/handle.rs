@@ -78,6 +78,18 @@ impl Cluster {
         view.am_ready() && !view.is_leaving
     }
 
+    /// Says that a member that was declared gone will not come back: logouts are no longer
+    /// confirmed as pending because of it, and copies that are kept for it can go. `false` if it
+    /// is not missing.
+    pub fn forget_member(&self, name: &str) -> bool {
+        let channel = self.node.channel();
+        let is_missing = channel.view().missing.iter().any(|missing| missing == name);
+        if is_missing {
+            channel.forget(name);
+        }
+        is_missing
+    }
+
     /// What happens on this node, from now on.
     pub fn events(&self) -> Events {
         self.node.events()

@@ -9,6 +9,7 @@ mod name;
 mod node;
 mod pull;
 mod repair;
+mod repeats;
 mod status;
 
 pub use builder::{ClusterBuilder, Mode, StartError};

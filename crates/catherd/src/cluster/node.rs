@@ -20,6 +20,7 @@ use super::builder::Mode;
 use super::counters::Counters;
 use super::events::{BACKLOG, Event, Events};
 use super::repair::Repair;
+use super::repeats::{Reason, Repeats};
 use crate::channel::{Channel, Delivery};
 use crate::context::{ContextError, ContextInner, TOUCH_INTERVAL};
 use crate::surroundings::Surroundings;
@@ -40,10 +41,13 @@ pub(crate) struct Node {
     /// Sessions accessed since the last batch of touches.
     touched: Mutex<BTreeSet<(ContextId, Key)>>,
     serial: AtomicU64,
+    repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
+    /// Names of all members that were ever in the view.
+    known: Mutex<BTreeSet<String>>,
 }
 
 impl Node {
@@ -64,9 +68,11 @@ impl Node {
             contexts: RwLock::default(),
             touched: Mutex::default(),
             serial: AtomicU64::new(0),
+            repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
             joins_again: AtomicBool::new(false),
+            known: Mutex::default(),
         }
     }
 
@@ -144,13 +150,32 @@ impl Node {
     }
 
     pub(crate) fn emit(&self, event: Event) {
-        event.log(&self.name);
+        let left_out = match Reason::of(&event) {
+            Some(reason) => self.repeats.lock().admit(reason, self.surroundings.now()),
+            None => Some(0),
+        };
+        match left_out {
+            Some(left_out) => event.log(&self.name, left_out),
+            None => self.counters.log_lines_left_out.add(1),
+        }
         // Nobody may be listening.
         let _ = self.events.send(event);
     }
 
     pub(super) fn events(&self) -> Events {
         Events::new(self.events.subscribe())
+    }
+
+    /// Whether the node with this name was ever in the view, or is this one.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        name == self.name || self.known.lock().contains(name)
+    }
+
+    fn note_known(&self, name: &str) {
+        let mut known = self.known.lock();
+        if known.len() < KNOWN_MAX {
+            known.insert(name.to_owned());
+        }
     }
 
     /// Sends touches and drops what is over, once a second, until the channel is closed.
@@ -194,6 +219,9 @@ impl Node {
     }
 }
 
+/// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
+const KNOWN_MAX: usize = 4096;
+
 /// A batch of touches has at most this many sessions.
 const TOUCHES_MAX: usize = 16_000;
 
@@ -228,6 +256,10 @@ impl Delivery for Node {
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
+    fn knew(&self, route: &str) -> bool {
+        self.has_known(route)
+    }
+
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
         let Some(context) = self.named(context) else {
             return Summaries::default();
@@ -260,7 +292,7 @@ impl Delivery for Node {
             && !context.has_ended(key)
         {
             self.surroundings.spawn(Box::pin(async move {
-                context.ask(&[member], key).await;
+                context.ask(&[member], key, "").await;
             }));
         }
     }
@@ -283,10 +315,14 @@ impl Delivery for Node {
     }
 
     fn happened(&self, event: Event) {
-        if let Event::Member(MemberEvent::Reopened(who, _)) = &event {
+        match &event {
             // What was on the old connection may be lost.
-            self.repair
-                .soon(who.incarnation, self.surroundings.now(), true);
+            Event::Member(MemberEvent::Reopened(who, _)) => {
+                self.repair
+                    .soon(who.incarnation, self.surroundings.now(), true);
+            }
+            Event::Member(MemberEvent::Added(who)) => self.note_known(&who.name),
+            _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {
             self.counters.bad_connections.add(1);

@@ -10,7 +10,7 @@ use catherd_core::sync::{Comparison, Look};
 use catherd_core::version::Incarnation;
 
 use super::node::Node;
-use crate::channel::Unanswered;
+use crate::channel::{Fetch, Unanswered};
 use crate::context::ContextInner;
 
 /// Into how many buckets the tables are folded to be compared.
@@ -89,10 +89,12 @@ impl Node {
             let batch = &keys[..keys.len().min(FETCH_MAX)];
             let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
             let deadline = self.surroundings.now() + ANSWER_TIME;
-            let fetched = self
-                .channel()
-                .fetch(from, context.name.clone(), wanted, deadline);
-            let answers = fetched.await?;
+            let fetch = Fetch {
+                context: context.name.clone(),
+                wanted,
+                route: String::new(),
+            };
+            let answers = self.channel().fetch(from, fetch, deadline).await?.answers;
             if answers.is_empty() {
                 return Err(Unanswered);
             }

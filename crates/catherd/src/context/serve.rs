@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use catherd_core::key::Key;
 use catherd_core::message::Answer;
-use catherd_core::session::{Entry, Fetched, State};
+use catherd_core::session::{self, Entry, State};
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
 
 use super::{ContextInner, Current, Stale};
+use crate::channel::{Fetch, Fetched};
 use crate::layer::Degraded;
 
 /// A session that may be shown, or none, and what is weaker about it.
@@ -33,9 +34,12 @@ const ANSWER_BYTES: usize = 1 << 20;
 #[derive(Debug, Eq, PartialEq)]
 enum Ask {
     Nobody,
-    /// The member that the route names.
-    RouteOf(Incarnation),
+    /// The member that showed this client the session last, or that owns it.
+    Member(Incarnation),
+    /// Everyone: the copy here lacks something, or there is no route.
     Everyone,
+    /// Everyone, and nobody can tell for the node that showed the session last: it is gone.
+    Survivors,
 }
 
 impl ContextInner {
@@ -46,7 +50,7 @@ impl ContextInner {
                 current: self.enter(key),
                 degraded: Degraded::default(),
             }),
-            Ask::RouteOf(_) | Ask::Everyone => None,
+            Ask::Member(_) | Ask::Everyone | Ask::Survivors => None,
         }
     }
 
@@ -56,22 +60,32 @@ impl ContextInner {
         key: Key,
         route: Option<String>,
     ) -> Result<Served, Unserved> {
-        let mut missed = false;
-        match self.whom_to_ask(key, route.as_deref()) {
+        let ask = self.whom_to_ask(key, route.as_deref());
+        let mut is_gone = ask == Ask::Survivors;
+        let mut asked = Asked::default();
+        match ask {
             Ask::Nobody => {}
-            Ask::RouteOf(member) => {
-                let knows = self.ask(&[member], key).await;
-                missed = knows.missed > 0;
-                if knows.missed > 0 || !knows.served || self.is_behind(key) {
-                    // The route's node cannot say, or has not shown it: then anybody may know.
+            Ask::Member(member) => {
+                asked = self.ask(&[member], key, "").await;
+                // A process that has not shown the session is not the one that the route means.
+                is_gone = asked.missed == 0 && !asked.served && route.is_some();
+                if asked.missed > 0 || is_gone || self.is_behind(key) {
                     let others = self.everyone_but(Some(member));
-                    missed |= self.ask(&others, key).await.missed > 0;
+                    let route = if is_gone { route.as_deref() } else { None };
+                    asked.add(&self.ask(&others, key, route.unwrap_or_default()).await);
                 }
             }
-            Ask::Everyone => missed = self.ask(&self.everyone_but(None), key).await.missed > 0,
+            Ask::Everyone | Ask::Survivors => {
+                let route = if is_gone { route.as_deref() } else { None };
+                let everyone = self.everyone_but(None);
+                asked = self.ask(&everyone, key, route.unwrap_or_default()).await;
+            }
         }
         let current = self.enter(key);
-        let stale = current.is_some() && (missed || self.is_behind(key));
+        let is_behind = self.is_behind(key);
+        let stale = current.is_some() && (asked.missed > 0 || is_behind);
+        let is_all_known = self.is_all_known(&asked, route.as_deref());
+        let takeover = current.is_some() && is_gone && !is_all_known;
         if stale {
             self.node.counters.stale_answers.add(1);
             if self.manager.stale == Stale::Refuse {
@@ -85,6 +99,7 @@ impl ContextInner {
             current,
             degraded: Degraded {
                 stale,
+                takeover,
                 ..Degraded::default()
             },
         })
@@ -135,15 +150,15 @@ impl ContextInner {
                     size,
                 )
             });
-            let (fetched, served, size) = looked.unwrap_or((Fetched::Unknown, false, 0));
+            let (fetched, served, size) = looked.unwrap_or((session::Fetched::Unknown, false, 0));
             bytes += size;
             if bytes > ANSWER_BYTES && !answers.is_empty() {
                 break;
             }
-            let same = fetched == Fetched::Same;
+            let same = fetched == session::Fetched::Same;
             let fragment = match fetched {
-                Fetched::Fragment(fragment) => Some(fragment),
-                Fetched::Same | Fetched::Unknown => None,
+                session::Fetched::Fragment(fragment) => Some(fragment),
+                session::Fetched::Same | session::Fetched::Unknown => None,
             };
             answers.push(Answer {
                 key: *key,
@@ -212,13 +227,43 @@ impl ContextInner {
             (Here::Complete { served: true }, Some(route)) if route == self.node.name => {
                 Ask::Nobody
             }
+            // Without routes that follow the client, the owner is the next best to ask.
+            (here, Some(_)) if !self.rewrites_route => self.owner_to_ask(key, here),
             // A route with this node's name that it has not served is that of a node that is gone.
             (_, Some(route)) => view
                 .named(route)
                 .filter(|member| member.incarnation != self.node.incarnation())
-                .map_or(Ask::Everyone, |member| Ask::RouteOf(member.incarnation)),
+                .map_or(Ask::Survivors, |member| Ask::Member(member.incarnation)),
             (_, None) => Ask::Everyone,
         }
+    }
+
+    fn owner_to_ask(&self, key: Key, here: Here) -> Ask {
+        let owner = self.table.look(key, |slot| {
+            let state = slot.entry.as_ref()?.live()?;
+            state.highest().map(|version| version.writer)
+        });
+        let view = self.node.channel().view();
+        match owner.flatten() {
+            Some(owner) if owner == self.node.incarnation() => match here {
+                Here::Complete { .. } => Ask::Nobody,
+                Here::Ended | Here::Lacking => Ask::Everyone,
+            },
+            Some(owner) if view.member(owner).is_some() => Ask::Member(owner),
+            Some(_) => Ask::Survivors,
+            None => Ask::Everyone,
+        }
+    }
+
+    /// Whether what a node that is gone had confirmed is certainly here now: in a synchronous mode
+    /// it is on one of the others, if all of them are in view, have answered, and had known it.
+    fn is_all_known(&self, asked: &Asked, route: Option<&str>) -> bool {
+        let view = self.node.channel().view();
+        self.node.mode.is_synchronous()
+            && asked.missed == 0
+            && asked.strangers == 0
+            && route.is_some_and(|route| self.node.has_known(route))
+            && !view.missing.iter().any(|name| Some(name.as_str()) != route)
     }
 
     fn everyone_but(&self, asked: Option<Incarnation>) -> Vec<Incarnation> {
@@ -227,25 +272,31 @@ impl ContextInner {
         members.filter(|&member| Some(member) != asked).collect()
     }
 
-    /// Asks `members` side by side and merges what they have.
-    pub(crate) async fn ask(&self, members: &[Incarnation], key: Key) -> Asked {
+    /// Asks `members` side by side and merges what they have; with the route of a node that is
+    /// gone, also whether they knew it.
+    pub(crate) async fn ask(&self, members: &[Incarnation], key: Key, route: &str) -> Asked {
         let held = self.seen(key);
         let channel = self.node.channel();
         let deadline = self.node.surroundings.now() + self.manager.access_timeout;
         let asked = members.iter().map(|&member| {
-            channel.fetch(
-                member,
-                self.name.clone(),
-                vec![(key, held.clone())],
-                deadline,
-            )
+            let fetch = Fetch {
+                context: self.name.clone(),
+                wanted: vec![(key, held.clone())],
+                route: route.to_owned(),
+            };
+            channel.fetch(member, fetch, deadline)
         });
         let mut result = Asked::default();
-        for answers in join_all(asked).await {
-            let Ok(answers) = answers else {
+        for fetched in join_all(asked).await {
+            let Ok(Fetched {
+                answers,
+                knew_route,
+            }) = fetched
+            else {
                 result.missed += 1;
                 continue;
             };
+            result.strangers += usize::from(!route.is_empty() && !knew_route);
             for answer in answers.into_iter().filter(|answer| answer.key == key) {
                 result.served |= answer.served;
                 if let Some(fragment) = answer.fragment {
@@ -275,7 +326,7 @@ impl ContextInner {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Here {
     Ended,
     Complete { served: bool },
@@ -289,4 +340,14 @@ pub(crate) struct Asked {
     missed: usize,
     /// Whether one of them has shown the session to a client.
     served: bool,
+    /// How many of them never knew the node of the route.
+    strangers: usize,
+}
+
+impl Asked {
+    fn add(&mut self, other: &Self) {
+        self.missed += other.missed;
+        self.served |= other.served;
+        self.strangers += other.strangers;
+    }
 }

@@ -3,16 +3,19 @@
 //! A form is answered with 303 to the page, so that reloading repeats nothing; what is wrong with a
 //! form is shown on the page at once. There is no script.
 
+use std::iter;
+use std::time::SystemTime;
+
 use askama::Template;
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use catherd::core::membership;
 use catherd::{Degraded, Session};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::SystemTime;
 
 use super::problem::Problem;
 use super::view;
@@ -261,6 +264,8 @@ struct Member {
     name: String,
     state: &'static str,
     is_ready: bool,
+    /// Whether it is one of those who hold a copy of the session.
+    has_copy: bool,
 }
 
 impl Page {
@@ -272,6 +277,9 @@ impl Page {
     ) -> Self {
         let node = examples.cluster.name().to_owned();
         let view = examples.cluster.members();
+        let is_holder = |member: &membership::Member| {
+            examples.is_replicated && member.is_ready() && member.domain == view.myself.domain
+        };
         let mut members: Vec<_> = view
             .members
             .iter()
@@ -285,16 +293,14 @@ impl Page {
                     name: member.name.clone(),
                     state,
                     is_ready: state == "ready",
+                    has_copy: is_holder(member),
                 }
             })
             .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        let holders = view.members.iter().filter(|member| {
-            examples.is_replicated && member.is_ready() && member.domain == view.myself.domain
-        });
-        let mut copies: Vec<_> = holders.map(|member| member.name.clone()).collect();
-        copies.sort();
-        copies.insert(0, node.clone());
+        let holders = members.iter().filter(|member| member.has_copy);
+        let copies = iter::once(&node).chain(holders.map(|member| &member.name));
+        let copies = copies.cloned().collect();
         Self {
             problem,
             notes,

@@ -1,7 +1,7 @@
 //! The cluster and its members.
 
 use super::{DEBUG, JAVA_MANAGEMENT, NO_LISTENERS};
-use crate::config::word::{Element, idle, many, not_yet, one, same, skipped, used};
+use crate::config::word::{Element, idle, many, one, same, skipped, used};
 
 pub(crate) static CLUSTER: Element = Element {
     name: "Cluster",
@@ -42,7 +42,7 @@ pub(crate) static CLUSTER: Element = Element {
             "3600",
             "ours. seconds for which a member that failed is waited for",
         ),
-        not_yet(
+        used(
             "repairInterval",
             "30",
             "ours. seconds between comparisons with each member",

@@ -66,12 +66,12 @@ pub(crate) static MANAGER: Element = Element {
             "1048576",
             "ours. bytes of all attributes of one session at most",
         ),
-        not_yet(
+        used(
             "stateTransferTimeout",
             "60",
             "seconds that a start waits for sessions; -1: for ever",
         ),
-        not_yet(
+        used(
             "onStateTransferTimeout",
             "start",
             "ours. `start` or `stay-closed`, after that time",

@@ -57,7 +57,7 @@ pub(crate) static CONNECTOR: Element = Element {
         used(
             "maxKeepAliveRequests",
             "100",
-            "requests on one connection; -1: no limit, 1: one",
+            "requests on one connection, as in Tomcat; -1: no limit, 1: one",
         ),
         used(
             "connectionTimeout",
@@ -86,16 +86,16 @@ pub(crate) static CONNECTOR: Element = Element {
         idle("enableLookups", "names of clients are never looked up"),
         idle(
             "disableUploadTimeout",
-            "a body that is being sent has no limit of time",
+            "a body may take as long as it pauses for less than 20 seconds",
         ),
         idle(
             "connectionUploadTimeout",
-            "a body that is being sent has no limit of time",
+            "a body may take as long as it pauses for less than 20 seconds",
         ),
         idle("connectionLinger", "closing never waits"),
         idle(
             "maxHttpHeaderSize",
-            "the bounds of a request's head are fixed",
+            "a request's head may have 16 KiB and 100 lines",
         ),
         idle(
             "maxPostSize",

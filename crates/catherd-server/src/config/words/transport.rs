@@ -30,7 +30,7 @@ pub(crate) static RECEIVER: Element = Element {
             "the last port to try when those before are taken",
         ),
         used("autoBind", "1", "the newer spelling: how many ports to try"),
-        used(
+        not_yet(
             "tcpThreadCount",
             "6",
             "connections whose frames are applied side by side, 1 to 1024",

@@ -1,0 +1,147 @@
+//! Machines with a network between them, on one machine: network namespaces on a bridge.
+//!
+//! A node in one of them has an address of its own, and packets between two of them can be dropped
+//! as a broken switch drops them: nobody is told. It takes root, `ip` and `iptables`.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use crate::debian;
+use crate::farm::Farm;
+
+/// A bridge. It is taken down with its machines when this value is dropped.
+#[derive(Debug)]
+pub struct Network {
+    bridge: String,
+    hosts: Vec<Host>,
+}
+
+/// A machine of a [`Network`].
+#[derive(Debug)]
+pub struct Host {
+    namespace: String,
+    address: Ipv4Addr,
+}
+
+impl Network {
+    /// A network of `N` machines for a farm that has one network and no more.
+    ///
+    /// # Panics
+    ///
+    /// `N` is more than five, or this process is not allowed to make it, or a program is missing
+    /// and cannot be installed.
+    pub fn new<const N: usize>(farm: &Farm) -> Self {
+        assert!(N <= 5, "a network has room for five");
+        debian::install(&["iproute2", "iptables"]);
+        let number = farm.group_port();
+        // The range of RFC 2544 is nobody's network: eight addresses for each farm.
+        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + u32::from(number % 16_384) * 8;
+        let mut network = Self {
+            bridge: format!("ctb{number}"),
+            hosts: Vec::new(),
+        };
+        let bridge = network.bridge.clone();
+        ip(&format!(
+            "link add {bridge} type bridge mcast_snooping 0 forward_delay 0"
+        ));
+        let own = Ipv4Addr::from(base + 6);
+        ip(&format!("address add {own}/29 dev {bridge}"));
+        ip(&format!("link set {bridge} up"));
+        for (at, host) in (1_u32..).take(N).enumerate() {
+            let namespace = format!("ct{number}-{at}");
+            ip(&format!("netns add {namespace}"));
+            let address = Ipv4Addr::from(base + host);
+            network.hosts.push(Host {
+                namespace: namespace.clone(),
+                address,
+            });
+            let outer = format!("ctv{number}-{at}");
+            ip(&format!(
+                "link add {outer} type veth peer name eth0 netns {namespace}"
+            ));
+            ip(&format!("link set {outer} master {bridge} up"));
+            ip(&format!("-n {namespace} address add {address}/29 dev eth0"));
+            ip(&format!("-n {namespace} link set lo up"));
+            ip(&format!("-n {namespace} link set eth0 up"));
+        }
+        network
+    }
+
+    /// Its machines.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// From now on nothing passes between `host` and the other machines, in either direction. The
+    /// test still reaches all.
+    ///
+    /// # Panics
+    ///
+    /// The rules are not taken.
+    pub fn cut_off(&self, host: &Host) {
+        for other in &self.hosts {
+            if other.address != host.address {
+                host.iptables(&format!("-A INPUT -s {} -j DROP", other.address));
+                host.iptables(&format!("-A OUTPUT -d {} -j DROP", other.address));
+            }
+        }
+        host.iptables("-A OUTPUT -d 224.0.0.0/4 -j DROP");
+    }
+
+    /// Everything passes again.
+    ///
+    /// # Panics
+    ///
+    /// The rules are not taken.
+    pub fn mend(&self, host: &Host) {
+        host.iptables("-F");
+    }
+}
+
+impl Host {
+    /// Its address.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The name of its network namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn iptables(&self, arguments: &str) {
+        // The lock is there for rules of several processes.
+        ip(&format!(
+            "netns exec {} iptables -w {arguments}",
+            self.namespace
+        ));
+    }
+}
+
+impl Drop for Network {
+    /// What is not there any more need not be taken down.
+    fn drop(&mut self) {
+        for host in &self.hosts {
+            drop(try_ip(&format!("netns delete {}", host.namespace)));
+        }
+        drop(try_ip(&format!("link delete {}", self.bridge)));
+    }
+}
+
+fn ip(arguments: &str) {
+    if let Err(problem) = try_ip(arguments) {
+        panic!("`ip {arguments}` failed; networks of tests take root: {problem}");
+    }
+}
+
+fn try_ip(arguments: &str) -> Result<(), String> {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
