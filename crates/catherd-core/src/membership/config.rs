@@ -43,6 +43,14 @@ impl MembershipConfig {
         }
     }
 
+    /// A node that did not run for longer has to look at what the others did meanwhile: the drop
+    /// time less two heartbeats, and two heartbeats at least. Before that nobody has taken its
+    /// silence for an end, since a probe comes after the drop time.
+    pub fn pause_limit(&self) -> Duration {
+        let patience = self.patience();
+        self.drop_time.saturating_sub(patience).max(patience)
+    }
+
     /// The deadline of a probe and of a connect: two heartbeats.
     pub(super) fn patience(&self) -> Duration {
         self.frequency * 2

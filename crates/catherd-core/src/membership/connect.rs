@@ -137,6 +137,10 @@ impl Membership {
 
     fn answer_hello(&mut self, now: Time, hello: &Hello) -> Result<Welcome, Refusal> {
         let protocol = self.check_hello(hello)?;
+        if self.is_put_back(now, hello.counter_heard, hello.silence) {
+            // The process that was meant is not there any more.
+            return Err(Refusal::OtherIncarnation);
+        }
         if hello.purpose == Purpose::Link {
             self.admit(now, hello)?;
             self.open_incoming_half(now, hello);
@@ -251,6 +255,12 @@ impl Membership {
             self.fail_connect(now, expected, failure);
             return false;
         }
+        if self.is_put_back(now, welcome.counter_heard, welcome.silence) {
+            return false;
+        }
+        let Some(peer) = self.peers.get_mut(&expected) else {
+            return false;
+        };
         peer.is_verified = true;
         peer.alive_at = now;
         peer.refused = None;
@@ -287,6 +297,9 @@ impl Membership {
         self.missing.replaced(&who.name, incarnation);
         let is_met = !peer.is_in_view && peer.incoming && peer.is_outgoing_open();
         peer.is_in_view |= is_met;
+        if is_met {
+            (peer.was_in_view, peer.before) = (false, None);
+        }
         let is_ready = peer.state == MemberState::Ready;
         let suspect_because = peer.probe.map(|probe| probe.cause);
         let is_told = peer.is_settings_difference_told;
@@ -359,10 +372,10 @@ impl Membership {
 
     /// The highest heartbeat counter heard of a process, and how long ago.
     fn heard_of(&self, incarnation: Incarnation, now: Time) -> (u64, Duration) {
-        let known = self
-            .peers
-            .get(&incarnation)
-            .map(|peer| (peer.counter, peer.heard_at));
+        let known = self.peers.get(&incarnation).map(|peer| match peer.before {
+            Some((counter, heard_at)) => (counter, Some(heard_at)),
+            None => (peer.counter, peer.heard_at),
+        });
         let retired = self.retired.get(&incarnation);
         let retired = || retired.map(|retired| (retired.counter, retired.heard_at));
         let (counter, heard_at) = known.or_else(retired).unwrap_or((0, None));

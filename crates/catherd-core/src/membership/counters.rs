@@ -34,6 +34,8 @@ pub struct MembershipCounters {
     pub probes: u64,
     /// Probes that failed.
     pub probes_failed: u64,
+    /// Times that this node joined again, because it was stopped or put back in time.
+    pub pauses: u64,
     /// Goodbyes of somebody who was not connected.
     pub goodbyes_ignored: u64,
 }

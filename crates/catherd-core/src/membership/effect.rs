@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::message::{Heartbeat, Refusal};
 use crate::time::Time;
@@ -56,6 +57,10 @@ pub enum Effect {
         /// Whom to tell.
         incarnation: Incarnation,
     },
+    /// This node was put back in time, or its clock stood still for more than an hour: empty the
+    /// tables, draw a new incarnation, and
+    /// [say so](super::Membership::handle_new_incarnation) before anything else happens.
+    PutBack,
     /// Tell whoever wants to know.
     Event(MemberEvent),
 }
@@ -119,6 +124,12 @@ pub enum MemberEvent {
     Full(MemberName),
     /// Nobody was heard for two heartbeats.
     Alone,
+    /// This node was stopped for so long that the others may have taken it for dead: it joins
+    /// again before it serves anybody.
+    Paused(Duration),
+    /// This node was put back in time, or its clock stood still: it forgets what it holds, and
+    /// joins as a new process.
+    PutBack,
 }
 
 /// Seen from this node.
@@ -206,6 +217,14 @@ impl fmt::Display for MemberEvent {
             Self::Alone => f.write_str(
                 "alone: no other member was heard for two heartbeats; if there should be some, \
                  multicast may be blocked between the hosts",
+            ),
+            Self::Paused(pause) => write!(
+                f,
+                "this node was stopped for {pause:.1?}, or its wall clock was set: it joins again"
+            ),
+            Self::PutBack => f.write_str(
+                "this node was put back in time, or its clock stood still: it forgets its \
+                 sessions and joins as a new process",
             ),
         }
     }

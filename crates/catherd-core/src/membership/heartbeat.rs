@@ -117,6 +117,7 @@ impl Membership {
     fn heartbeat(&mut self, now: Time, heard_max: usize) -> Heartbeat {
         self.counter += 1;
         self.counters.heartbeats_sent += 1;
+        self.sent.note(self.counter, now);
         let heard = self.peers.values().filter(|peer| {
             peer.heard_at
                 .is_some_and(|heard_at| now < heard_at + self.config.drop_time)

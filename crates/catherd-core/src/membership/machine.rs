@@ -10,6 +10,7 @@ use super::effect::{Effect, MemberEvent, MemberName};
 use super::missing::{Missing, MissingMember};
 use super::names::Namesake;
 use super::peer::{Contender, Outgoing, Peer, Retired, RetiredReason};
+use super::pulse::{Pulse, Sent};
 use super::view::{Member, View};
 use crate::message::{MemberState, Refusal};
 use crate::time::Time;
@@ -35,6 +36,9 @@ pub struct Membership {
     /// The counter of the last heartbeat sent.
     pub(super) counter: u64,
     pub(super) heartbeat_at: Time,
+    pub(super) sent: Sent,
+    /// When this node ran last.
+    pub(super) pulse: Option<Pulse>,
     /// Everybody who is known, the view included.
     ///
     /// A `BTreeMap`, so that what happens to several happens in the same order in every run.
@@ -78,6 +82,8 @@ impl Membership {
             is_leaving: false,
             counter: 0,
             heartbeat_at: now,
+            sent: Sent::default(),
+            pulse: None,
             peers: BTreeMap::new(),
             retired: BTreeMap::new(),
             missing: Missing::default(),

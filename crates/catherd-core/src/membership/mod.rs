@@ -23,6 +23,7 @@ mod missing;
 mod names;
 mod peer;
 mod probe;
+mod pulse;
 mod view;
 
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use effect::{
 };
 pub use machine::Membership;
 pub use missing::MissingMember;
+pub use pulse::Pulse;
 pub use view::{Member, View};

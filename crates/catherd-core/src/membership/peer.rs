@@ -18,6 +18,9 @@ pub(super) struct Peer {
     pub(super) counter: u64,
     /// When a heartbeat was heard last.
     pub(super) heard_at: Option<Time>,
+    /// What was heard of it before it was lost, and when: what it is told when it comes back, though
+    /// its heartbeats have come back before.
+    pub(super) before: Option<(u64, Time)>,
     /// The last sign of life of any kind; `heard_at <= alive_at`.
     pub(super) alive_at: Time,
     /// It has answered over TCP; before that, any sender of datagrams may have made it up.
@@ -29,6 +32,8 @@ pub(super) struct Peer {
     pub(super) incoming: bool,
     /// `incoming` and `outgoing` were open at once, and it was not gone since.
     pub(super) is_in_view: bool,
+    /// It was in the view before this node was stopped, and was not met since.
+    pub(super) was_in_view: bool,
     pub(super) probe: Option<Probe>,
     /// Another process that says to have the same name; one at a time.
     pub(super) contender: Option<Contender>,
@@ -107,12 +112,14 @@ impl Peer {
             state: contender.state,
             counter: contender.counter.max(before_counter),
             heard_at: heard_at.or(before.and_then(|before| before.heard_at)),
+            before: before.and_then(|before| Some((before.counter, before.heard_at?))),
             alive_at: now,
             is_verified: contender.is_verified,
             outgoing: Outgoing::Closed { retry_at: now },
             failures: 0,
             incoming: false,
             is_in_view: false,
+            was_in_view: false,
             probe: None,
             contender: None,
             refused: None,

@@ -58,7 +58,7 @@ impl Membership {
             if is_worth_asking {
                 self.probe(now, incarnation, SuspectCause::Silent);
             } else {
-                self.drop_candidate(now, incarnation);
+                self.lose_candidate(now, incarnation);
             }
         }
     }
@@ -194,7 +194,11 @@ impl Membership {
         probe.failed = Some(Failed { until, has_ended });
         self.counters.probes_failed += 1;
         if !peer.is_in_view {
-            self.drop_candidate(now, incarnation);
+            if has_ended {
+                self.drop_candidate(now, incarnation);
+            } else {
+                self.lose_candidate(now, incarnation);
+            }
             return;
         }
         let late_after = self.config.patience();

@@ -85,7 +85,7 @@ impl Channel for Alone {
 
     fn forget(&self, _name: &str) {}
 
-    fn become_ready(&self) {
+    fn become_ready(&self, _pauses: u64) {
         self.view.send_modify(|view| {
             let who = &mut Arc::make_mut(view).who;
             Arc::make_mut(who).myself.state = MemberState::Ready;

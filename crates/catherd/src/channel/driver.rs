@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use catherd_core::membership::{ConnectFailure, Direction, Effect, Membership};
+use catherd_core::membership::{ConnectFailure, Direction, Effect, Membership, Pulse};
 use catherd_core::message::{
-    FrameKind, FrameReader, Heartbeat, Hello, Message, Purpose, Refusal, Welcome,
+    FrameKind, FrameReader, Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome,
 };
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
@@ -45,9 +45,12 @@ pub(super) enum Input {
         expected: Incarnation,
         welcome: Welcome,
         link: Arc<Link>,
+        /// How many pauses there had been when the attempt began; so below.
+        pauses: u64,
     },
     ConnectFailed {
         member: Incarnation,
+        pauses: u64,
         failure: ConnectFailure,
     },
     /// A connection ended; `number` is that of an outgoing one.
@@ -58,13 +61,20 @@ pub(super) enum Input {
     },
     Probed {
         member: Incarnation,
+        pauses: u64,
         outcome: Result<Welcome, ConnectFailure>,
     },
     Says {
         member: Incarnation,
         what: PeerSays,
     },
-    BecomeReady,
+    BecomeReady {
+        pauses: u64,
+    },
+    /// A request found the pulse old.
+    Look {
+        done: oneshot::Sender<()>,
+    },
     /// A person says that a missing member will not come back.
     Forget {
         name: String,
@@ -90,10 +100,15 @@ pub(super) struct Driver<E: Env> {
     pub(super) heard_bytes: usize,
     /// Whether all that was queued has been sent, when this node leaves.
     pub(super) queues_empty: bool,
+    /// When this task ran last.
+    pub(super) pulse: Option<Pulse>,
+    pub(super) frequency: Duration,
+    pub(super) drop_time: Duration,
 }
 
 impl<E: Env> Driver<E> {
     pub(super) async fn run(mut self) {
+        self.look();
         loop {
             self.carry_out().await;
             let at = self.membership.poll_timeout();
@@ -113,11 +128,34 @@ impl<E: Env> Driver<E> {
                         let _ = done.send(());
                         return;
                     }
-                    Some(input) => self.handle(input),
+                    Some(input) => {
+                        self.look();
+                        self.handle(input);
+                    }
                     None => return self.end(),
                 },
-                () = timeout => self.membership.handle_timeout(self.env.now()),
+                () = timeout => {
+                    self.look();
+                    self.membership.handle_timeout(self.env.now());
+                }
             }
+        }
+    }
+
+    /// Looks at the pulse before anything else is looked at: whoever was stopped has no say about
+    /// the others.
+    fn look(&mut self) {
+        let pulse = Pulse {
+            at: self.env.now(),
+            wall: self.env.wall_clock(),
+        };
+        self.pulse = Some(pulse);
+        let had_members = !self.membership.view().members.is_empty();
+        if self.membership.handle_pulse(pulse) {
+            // Those of before are known and called at once; without any, somebody may have come.
+            let patience = if had_members { 0 } else { 2 };
+            let heard_by = pulse.at + patience * self.frequency;
+            self.shared.join_by(heard_by, self.drop_time);
         }
     }
 
@@ -147,24 +185,41 @@ impl<E: Env> Driver<E> {
                 expected,
                 welcome,
                 link,
+                pauses,
             } => {
+                if self.is_of_before(pauses) {
+                    link.close();
+                    return;
+                }
                 // In its place first: the membership may have something to say over it.
                 self.replace_link(expected, Some(link));
                 if !self.membership.handle_welcome(now, expected, &welcome) {
                     self.replace_link(expected, None);
                 }
             }
-            Input::ConnectFailed { member, failure } => {
-                self.membership.handle_connect_failed(now, member, failure);
+            Input::ConnectFailed {
+                member,
+                pauses,
+                failure,
+            } => {
+                if !self.is_of_before(pauses) {
+                    self.membership.handle_connect_failed(now, member, failure);
+                }
             }
             Input::LinkLost {
                 member,
                 number,
                 close,
             } => self.link_lost(now, member, number, close),
-            Input::Probed { member, outcome } => {
-                self.membership
-                    .handle_probe(now, member, outcome.as_ref().map_err(|&f| f));
+            Input::Probed {
+                member,
+                pauses,
+                outcome,
+            } => {
+                if !self.is_of_before(pauses) {
+                    let outcome = outcome.as_ref().map_err(|&failure| failure);
+                    self.membership.handle_probe(now, member, outcome);
+                }
             }
             Input::Says {
                 member,
@@ -179,9 +234,16 @@ impl<E: Env> Driver<E> {
                 self.membership.handle_goodbye(now, member);
             }
             Input::Forget { name } => drop(self.membership.forget(&name)),
-            Input::BecomeReady => {
-                self.membership.become_ready(now);
-                self.shared.delivery.happened(Event::Ready);
+            Input::BecomeReady { pauses } => {
+                if !self.is_of_before(pauses) {
+                    self.membership.become_ready(now);
+                    self.shared.delivery.happened(Event::Ready);
+                }
+            }
+            Input::Look { done } => {
+                self.publish();
+                // The request may have ended.
+                let _ = done.send(());
             }
             Input::Leave { queues_empty } => {
                 self.queues_empty = queues_empty;
@@ -189,6 +251,11 @@ impl<E: Env> Driver<E> {
             }
             Input::End { .. } => unreachable!("handled where the loop can end"),
         }
+    }
+
+    /// Whether something began before this node was stopped: it says nothing any more.
+    fn is_of_before(&self, pauses: u64) -> bool {
+        pauses != self.membership.counters().pauses
     }
 
     /// A connection that was replaced meanwhile says nothing about its successor.
@@ -278,6 +345,13 @@ impl<E: Env> Driver<E> {
                         close.notify_one();
                     }
                 }
+                Effect::PutBack => {
+                    let now = self.env.now();
+                    self.shared
+                        .join_by(now + 2 * self.frequency, self.drop_time);
+                    let incarnation = self.shared.delivery.put_back();
+                    self.membership.handle_new_incarnation(now, incarnation);
+                }
                 Effect::Event(event) => self.shared.delivery.happened(Event::Member(event)),
                 // An effect of a later core, which this shell does not know how to carry out.
                 _ => {}
@@ -304,9 +378,18 @@ impl<E: Env> Driver<E> {
         let view = view_of(&self.membership);
         self.shared.publish(view, self.membership.is_settled());
         self.shared.count(self.membership.counters());
+        // Behind the view: a request that goes on by this stamp sees the view that belongs to it.
+        let has_joined =
+            self.membership.state() == MemberState::Ready || self.membership.counters().pauses == 0;
+        match self.pulse {
+            _ if self.membership.is_leaving() => self.shared.stamp.leave(),
+            Some(pulse) if has_joined => self.shared.stamp.beat(pulse),
+            _ => self.shared.stamp.join_again(),
+        }
     }
 
     fn connect(&self, member: Incarnation, name: String, address: SocketAddr) {
+        let pauses = self.membership.counters().pauses;
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
         let hello = self
             .membership
@@ -329,6 +412,7 @@ impl<E: Env> Driver<E> {
                             stream,
                             buffer,
                             welcome,
+                            pauses,
                         },
                     )
                     .await;
@@ -336,7 +420,11 @@ impl<E: Env> Driver<E> {
                 Err(failure) => {
                     let _ = shared
                         .driver
-                        .send(Input::ConnectFailed { member, failure })
+                        .send(Input::ConnectFailed {
+                            member,
+                            pauses,
+                            failure,
+                        })
                         .await;
                 }
             }
@@ -346,6 +434,7 @@ impl<E: Env> Driver<E> {
     /// A question that the process answers: a connection that is merely accepted proves nothing.
     fn probe(&self, member: Incarnation, address: SocketAddr, deadline: Time) {
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
+        let pauses = self.membership.counters().pauses;
         let hello = self
             .membership
             .hello_for(member, Purpose::Probe, self.env.now());
@@ -357,7 +446,7 @@ impl<E: Env> Driver<E> {
                 () = env.sleep_until(deadline) => return,
             };
             // A driver that has ended asks nobody any more.
-            let _ = shared.driver.send(Input::Probed { member, outcome }).await;
+            let _ = shared.driver.send(Input::Probed { member, pauses, outcome }).await;
         }));
     }
 
@@ -370,6 +459,7 @@ impl<E: Env> Driver<E> {
         }
         self.membership.leave(self.env.now());
         self.shared.publish(view_of(&self.membership), true);
+        self.shared.stamp.leave();
         self.shared.closed.notify_waiters();
     }
 }
@@ -380,6 +470,7 @@ struct Up<S> {
     stream: S,
     buffer: BytesMut,
     welcome: Welcome,
+    pauses: u64,
 }
 
 /// Runs a link that was welcomed to its end.
@@ -403,6 +494,7 @@ async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
         expected: member,
         welcome: up.welcome,
         link: Arc::clone(&link),
+        pauses: up.pauses,
     };
     if shared.driver.send(welcomed).await.is_err() {
         return;
@@ -559,6 +651,7 @@ fn view_of(membership: &Membership) -> View {
             .map(|missing| missing.name.clone())
             .collect(),
         declared_gone: membership.declared_gone(),
+        pauses: membership.counters().pauses,
         is_leaving: membership.is_leaving(),
     }
 }

@@ -6,6 +6,7 @@
 //! | `tcp` | the channel of a cluster: its parts, its start, its end |
 //! | `driver` | the task that feeds the membership and does what it says |
 //! | `heartbeats` | datagrams to and from the group |
+//! | `pulse` | whether this node ran all the time, for requests to look at |
 //! | `outgoing` | a link: the connection to a member, its queue, its acknowledgements |
 //! | `incoming` | a connection from a member: frames are applied and acknowledged |
 
@@ -14,6 +15,7 @@ mod driver;
 mod heartbeats;
 mod incoming;
 mod outgoing;
+mod pulse;
 mod tcp;
 
 use std::fmt::Debug;
@@ -93,10 +95,22 @@ pub trait Channel: Debug + Send + Sync + 'static {
     /// A member that is missing will not come back.
     fn forget(&self, name: &str);
 
-    /// This node has its state: from now on it is waited for.
-    fn become_ready(&self);
+    /// This node has its state: from now on it is waited for. Without effect if it was stopped
+    /// since `pauses` was the figure of its [`View`]: then it has to get its state again.
+    fn become_ready(&self, pauses: u64);
 
-    /// Waits until all that could be met at the start has been met.
+    /// Whether this node has run all the time and has its state, so that requests need not wait.
+    /// One that was never ready lets them through.
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// Waits until that is so.
+    fn current(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Waits until all that could be met at the start, or since a pause, has been met.
     fn met(&self) -> BoxFuture<'static, ()>;
 
     /// Empties the queues, for at most so long, says goodbye, and closes.
@@ -134,6 +148,9 @@ pub trait Delivery: Debug + Send + Sync + 'static {
 
     /// A write met a tombstone at this member: the session has ended, and not here yet.
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key);
+
+    /// This node was put back in time: empties every table. The incarnation from now on.
+    fn put_back(&self) -> Incarnation;
 
     /// A datagram was no heartbeat of this cluster.
     fn bad_datagram(&self);
@@ -185,6 +202,8 @@ pub struct View {
     pub missing: Vec<String>,
     /// How many members this node has declared gone after a failed probe, so far.
     pub declared_gone: u32,
+    /// How often this node had to join again because it was stopped or put back in time.
+    pub pauses: u64,
     /// Whether this node is leaving.
     pub is_leaving: bool,
 }
@@ -215,6 +234,7 @@ impl View {
             }),
             missing: Vec::new(),
             declared_gone: 0,
+            pauses: 0,
             is_leaving: false,
         }
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
-use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself};
+use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself, Pulse};
 use catherd_core::message::{ClusterKey, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use super::driver::{Driver, Input, accepted};
 use super::heartbeats;
 use super::outgoing::Link;
+use super::pulse::Stamp;
 use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
 use crate::env::{Env, Group};
@@ -51,6 +52,9 @@ pub(super) struct Shared {
     /// How long opening a connection may take, hello and answer included.
     pub(super) handshake: Duration,
     pub(super) closed: Notify,
+    pub(super) stamp: Stamp,
+    /// Until when the members are waited for that this node meets when it joins.
+    joining: Mutex<Joining>,
     is_closed: AtomicBool,
     links: RwLock<Links>,
     /// How many links there are.
@@ -59,6 +63,14 @@ pub(super) struct Shared {
     /// Whether all that has been heard has been met.
     met: watch::Sender<bool>,
     counters: Mutex<BTreeMap<String, u64>>,
+}
+
+#[derive(Clone, Copy)]
+struct Joining {
+    /// Who was not heard by then is not there.
+    heard_by: Time,
+    /// A member that cannot call back is met by nobody; it does not hold up the start for ever.
+    met_by: Time,
 }
 
 #[derive(Default)]
@@ -102,7 +114,20 @@ impl Shared {
         std::mem::take(&mut links.by_member).into_values().collect()
     }
 
+    /// This node joins, again: those who answer at all are heard by `heard_by`.
+    pub(super) fn join_by(&self, heard_by: Time, drop_time: Duration) {
+        *self.joining.lock() = Joining {
+            heard_by,
+            met_by: heard_by + drop_time,
+        };
+    }
+
     pub(super) fn publish(&self, view: View, met: bool) {
+        if !met {
+            // Before the view: whoever sees that this node joins again must not take what was met
+            // before for what is to be met.
+            self.met.send_replace(false);
+        }
         self.view.send_if_modified(|published| {
             let changed = **published != view;
             if changed {
@@ -136,6 +161,7 @@ impl Shared {
             ("probes", counters.probes),
             ("probes_failed", counters.probes_failed),
             ("goodbyes_ignored", counters.goodbyes_ignored),
+            ("pauses", counters.pauses),
         ];
         let figures = figures
             .into_iter()
@@ -147,9 +173,6 @@ impl Shared {
 /// The channel of a cluster.
 pub(crate) struct TcpChannel {
     shared: Arc<Shared>,
-    started: Time,
-    frequency: Duration,
-    drop_time: Duration,
     sleep: Arc<dyn crate::surroundings::Surroundings>,
 }
 
@@ -194,6 +217,12 @@ impl TcpChannel {
             heartbeats_unsent: AtomicU64::new(0),
             handshake: 2 * frequency,
             closed: Notify::new(),
+            stamp: Stamp::new(config.membership.pause_limit()),
+            // Members answer the first heartbeat at once; who has heard nobody for two is alone.
+            joining: Mutex::new(Joining {
+                heard_by: now + 2 * frequency,
+                met_by: now + 2 * frequency + drop_time,
+            }),
             is_closed: AtomicBool::new(false),
             links: RwLock::default(),
             link_count: watch::Sender::new(0),
@@ -225,13 +254,13 @@ impl TcpChannel {
             incoming: BTreeMap::new(),
             heard_bytes: 0,
             queues_empty: false,
+            pulse: None,
+            frequency,
+            drop_time,
         };
         drop(env.spawn(run.run()));
         Ok(Self {
             shared,
-            started: now,
-            frequency,
-            drop_time,
             sleep: Arc::new(env),
         })
     }
@@ -280,6 +309,13 @@ async fn accept_all<E: Env>(
             drop(place);
         }));
     }
+}
+
+fn is_current(shared: &Shared, clock: &dyn crate::surroundings::Surroundings) -> bool {
+    shared.stamp.is_current(Pulse {
+        at: clock.now(),
+        wall: clock.wall_clock(),
+    })
 }
 
 /// Members have this long to read a goodbye.
@@ -370,20 +406,44 @@ impl Channel for TcpChannel {
         }));
     }
 
-    fn become_ready(&self) {
+    fn become_ready(&self, pauses: u64) {
         let driver = self.shared.driver.clone();
         self.sleep.spawn(Box::pin(async move {
             // A driver that has ended has no use for it.
-            let _ = driver.send(Input::BecomeReady).await;
+            let _ = driver.send(Input::BecomeReady { pauses }).await;
         }));
     }
 
+    fn is_current(&self) -> bool {
+        is_current(&self.shared, &*self.sleep)
+    }
+
+    fn current(&self) -> BoxFuture<'static, ()> {
+        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.sleep));
+        async move {
+            let mut views = shared.view.subscribe();
+            loop {
+                let (done, looked) = oneshot::channel();
+                // A driver that has ended looks at nothing any more: the node leaves.
+                if shared.driver.send(Input::Look { done }).await.is_err() || looked.await.is_err()
+                {
+                    return;
+                }
+                let may_serve =
+                    |view: &View| view.pauses == 0 || view.am_ready() || view.is_leaving;
+                // The sender lives as long as the channel.
+                let _ = views.wait_for(|view| may_serve(view)).await;
+                if is_current(&shared, &*clock) {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+
     fn met(&self) -> BoxFuture<'static, ()> {
-        // Members answer the first heartbeat at once; who has heard nobody for two is alone.
         let (mut met, sleep) = (self.shared.met.subscribe(), Arc::clone(&self.sleep));
-        let heard_by = self.started + 2 * self.frequency;
-        // A member that cannot call back is met by nobody; it does not hold up the start for ever.
-        let met_by = heard_by + self.drop_time;
+        let Joining { heard_by, met_by } = *self.shared.joining.lock();
         async move {
             sleep.sleep_until(heard_by).await;
             tokio::select! {

@@ -275,7 +275,7 @@ impl ClusterBuilder {
     ) -> Result<Cluster, StartError> {
         check_node_name(&self.name)?;
         let node = self.to_node(env);
-        let channel = channel(node.incarnation, Arc::clone(&node) as Arc<dyn Delivery>);
+        let channel = channel(node.incarnation(), Arc::clone(&node) as Arc<dyn Delivery>);
         Ok(Cluster::new(node, channel))
     }
 
@@ -293,8 +293,8 @@ impl ClusterBuilder {
             check_node_name(&self.name)?;
         }
         let node = self.to_node(&System::new(tokio::runtime::Handle::current()));
-        let channel = Alone::new(View::alone(&self.name, node.incarnation));
-        channel.become_ready();
+        let channel = Alone::new(View::alone(&self.name, node.incarnation()));
+        channel.become_ready(0);
         Ok(Cluster::new(node, Arc::new(channel)))
     }
 
@@ -348,7 +348,7 @@ impl ClusterBuilder {
     fn to_config(&self, node: &Node) -> TcpConfig {
         TcpConfig {
             name: self.name.clone(),
-            incarnation: node.incarnation,
+            incarnation: node.incarnation(),
             domain: self.domain.clone(),
             group: self.group.clone(),
             listen: self.listen.clone(),

@@ -233,7 +233,8 @@ fn log_member(event: &MemberEvent, node: &str, left_out: u64) {
         MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
             warn!(node, left_out, "{event}");
         }
-        MemberEvent::Alone => warn!(node, "{event}"),
+        MemberEvent::PutBack => error!(node, "{event}"),
+        MemberEvent::Alone | MemberEvent::Paused(_) => warn!(node, "{event}"),
         _ => info!(node, "{event}"),
     }
 }

@@ -1,6 +1,7 @@
 //! `Cluster`: the handle of a node.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use catherd_core::membership::Member;
@@ -80,16 +81,15 @@ impl Cluster {
     /// Waits until this node has met all members that it hears, has the state of every replicated
     /// context, and is one that they wait for. Make the contexts before this, and open the ports
     /// of the application after it (HOW-TO, "How it Works", 2).
+    ///
+    /// From then on the node does the same by itself after it was stopped for long; requests wait
+    /// meanwhile.
     pub async fn ready(&self) {
-        let channel = self.node.channel();
-        channel.met().await;
-        self.node.transfer_state().await;
-        channel.become_ready();
-        let mut views = channel.watch();
-        // The sender lives as long as the channel.
-        let _ = views
-            .wait_for(|view| view.am_ready() || view.is_leaving)
-            .await;
+        self.node.join().await;
+        if !self.node.joins_again.swap(true, Ordering::Relaxed) {
+            let again = Arc::clone(&self.node).join_after_pauses();
+            self.node.surroundings.spawn(Box::pin(again));
+        }
     }
 
     /// The members at present.
@@ -135,7 +135,7 @@ impl Cluster {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
             node: self.node.name.clone(),
-            incarnation: self.node.incarnation.to_string(),
+            incarnation: self.node.incarnation().to_string(),
             state: state(&view, channel.is_closed()),
             members,
             missing: view.missing.clone(),

@@ -21,6 +21,49 @@ use crate::context::{ContextInner, OnTransferTimeout};
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Node {
+    /// Meets the members, gets their state, and is ready; or leaves.
+    pub(super) async fn join(self: &Arc<Self>) {
+        let channel = self.channel();
+        let mut views = channel.watch();
+        loop {
+            let pauses = views.borrow_and_update().pauses;
+            let is_over = |view: &View| view.is_leaving || view.pauses != pauses;
+            let got = async {
+                channel.met().await;
+                self.transfer_state().await;
+            };
+            tokio::select! {
+                biased;
+                // Stopped on the way: what was got by then may be old.
+                _ = views.wait_for(|view| is_over(view)) => {}
+                () = got => channel.become_ready(pauses),
+            }
+            // The sender lives as long as the channel.
+            let joined = views
+                .wait_for(|view| view.am_ready() || is_over(view))
+                .await;
+            if joined.is_ok_and(|view| view.pauses != pauses && !view.is_leaving) {
+                continue;
+            }
+            return;
+        }
+    }
+
+    /// Joins again each time that this node was stopped, until it leaves.
+    pub(super) async fn join_after_pauses(self: Arc<Self>) {
+        let mut views = self.channel().watch();
+        loop {
+            let stopped = views
+                .wait_for(|view| !view.am_ready() || view.is_leaving)
+                .await;
+            // The sender lives as long as the channel.
+            if stopped.map_or(true, |view| view.is_leaving) {
+                return;
+            }
+            self.join().await;
+        }
+    }
+
     /// Brings every replicated context up to date, side by side. Returns when each has verified
     /// with every member that has the state, or its time is over and its policy lets it start.
     pub(super) async fn transfer_state(self: &Arc<Self>) {

@@ -1,7 +1,7 @@
 //! What all parts of a node share.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ use crate::surroundings::Surroundings;
 pub(crate) struct Node {
     /// Its name: the route of its cookies.
     pub(crate) name: String,
-    pub(crate) incarnation: Incarnation,
+    incarnation: AtomicU64,
     pub(crate) mode: Mode,
     pub(crate) digest_key: DigestKey,
     pub(crate) surroundings: Arc<dyn Surroundings>,
@@ -44,6 +44,8 @@ pub(crate) struct Node {
     repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
+    /// Whether a task joins again after a pause.
+    pub(super) joins_again: AtomicBool,
     /// Names of all members that were ever in the view.
     known: Mutex<BTreeSet<String>>,
 }
@@ -57,7 +59,7 @@ impl Node {
     ) -> Self {
         Self {
             name,
-            incarnation: surroundings.draw_incarnation(),
+            incarnation: AtomicU64::new(surroundings.draw_incarnation().bits()),
             mode,
             digest_key: DigestKey::new(cluster_id),
             surroundings,
@@ -69,6 +71,7 @@ impl Node {
             repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
+            joins_again: AtomicBool::new(false),
             known: Mutex::default(),
         }
     }
@@ -114,10 +117,15 @@ impl Node {
         self.contexts.read().get(context.0 as usize).cloned()
     }
 
+    /// This process. It changes where a machine was put back in time.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation::from_bits(self.incarnation.load(Ordering::Acquire))
+    }
+
     pub(crate) fn next_birth(&self) -> Birth {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         Birth {
-            incarnation: self.incarnation,
+            incarnation: self.incarnation(),
             serial,
         }
     }
@@ -287,6 +295,19 @@ impl Delivery for Node {
                 context.ask(&[member], key, "").await;
             }));
         }
+    }
+
+    fn put_back(&self) -> Incarnation {
+        let incarnation = self.surroundings.draw_incarnation();
+        // First, so that what is made from here on is that of the new process.
+        self.incarnation
+            .store(incarnation.bits(), Ordering::Release);
+        self.touched.lock().clear();
+        let now = self.surroundings.now();
+        for context in self.contexts() {
+            context.table.clear(now);
+        }
+        incarnation
     }
 
     fn bad_datagram(&self) {

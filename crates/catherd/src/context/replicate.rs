@@ -218,7 +218,7 @@ impl ContextInner {
                 Some(revision) => state.since(
                     now,
                     Dot {
-                        writer: self.node.incarnation,
+                        writer: self.node.incarnation(),
                         revision,
                     },
                 ),
@@ -279,12 +279,12 @@ impl ContextInner {
     pub(crate) fn is_owner(&self, state: &State) -> bool {
         state
             .highest()
-            .is_none_or(|version| version.writer == self.node.incarnation)
+            .is_none_or(|version| version.writer == self.node.incarnation())
     }
 
     fn writer(&self) -> Writer {
         Writer {
-            incarnation: self.node.incarnation,
+            incarnation: self.node.incarnation(),
             gone: self.node.declared_gone(),
             floor: 0,
         }

@@ -232,7 +232,7 @@ impl ContextInner {
             // A route with this node's name that it has not served is that of a node that is gone.
             (_, Some(route)) => view
                 .named(route)
-                .filter(|member| member.incarnation != self.node.incarnation)
+                .filter(|member| member.incarnation != self.node.incarnation())
                 .map_or(Ask::Survivors, |member| Ask::Member(member.incarnation)),
             (_, None) => Ask::Everyone,
         }
@@ -245,7 +245,7 @@ impl ContextInner {
         });
         let view = self.node.channel().view();
         match owner.flatten() {
-            Some(owner) if owner == self.node.incarnation => match here {
+            Some(owner) if owner == self.node.incarnation() => match here {
                 Here::Complete { .. } => Ask::Nobody,
                 Here::Ended | Here::Lacking => Ask::Everyone,
             },

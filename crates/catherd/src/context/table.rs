@@ -183,6 +183,15 @@ impl SessionTable {
         all.len()
     }
 
+    /// Forgets everything, without a word to anybody. Requests that are in a session find that
+    /// theirs is no more.
+    pub(crate) fn clear(&self, now: Time) {
+        let keys: Vec<_> = self.cells.iter().map(|cell| cell.key).collect();
+        for key in keys {
+            self.with(key, now, |_, slot| slot.entry = None);
+        }
+    }
+
     /// How many live sessions there are.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)

@@ -20,7 +20,16 @@ use crate::context::{ContextInner, Served, Unserved};
 use crate::env::Place;
 use crate::session::{self, Finished, Session};
 
-type Asking = BoxFuture<'static, (Result<Served, Unserved>, Option<Presented>)>;
+type Asking = BoxFuture<'static, (Result<Served, Refused>, Option<Presented>)>;
+
+/// Why a request is answered 503 instead of by the application.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// `stale="refuse"`: a member did not answer, and what is here may be old.
+    Stale,
+    /// The node was stopped, and has not joined again in time.
+    Stopped,
+}
 
 pin_project! {
     /// The response, when it may leave.
@@ -69,7 +78,9 @@ where
 {
     pub(super) fn new(context: Arc<ContextInner>, inner: S, request: Request<B>) -> Self {
         let presented = context.cookie.presented(request.headers());
-        let stage = match served_at_once(&context, &presented) {
+        let at_once = context.node.channel().is_current();
+        let at_once = at_once.then(|| served_at_once(&context, &presented));
+        let stage = match at_once.flatten() {
             Some((served, presented)) => run(&context, inner, request, served, presented),
             None => {
                 let asking = Box::pin(ask(Arc::clone(&context), presented));
@@ -107,13 +118,16 @@ fn served_at_once(
 async fn ask(
     context: Arc<ContextInner>,
     presented: Vec<Presented>,
-) -> (Result<Served, Unserved>, Option<Presented>) {
+) -> (Result<Served, Refused>, Option<Presented>) {
+    if !is_current_in_time(&context).await {
+        return (Err(Refused::Stopped), None);
+    }
     let mut degraded = Degraded::default();
     for one in presented {
         match Arc::clone(&context).serve(one.key, one.route.clone()).await {
             Ok(served) if served.current.is_some() => return (Ok(served), Some(one)),
             Ok(served) => degraded = served.degraded,
-            Err(unserved) => return (Err(unserved), Some(one)),
+            Err(Unserved) => return (Err(Refused::Stale), Some(one)),
         }
     }
     (
@@ -123,6 +137,21 @@ async fn ask(
         }),
         None,
     )
+}
+
+/// After a pause the node looks what the others did meanwhile, and requests wait for that, though
+/// no longer than for a member that is asked.
+async fn is_current_in_time(context: &ContextInner) -> bool {
+    let (channel, surroundings) = (context.node.channel(), &context.node.surroundings);
+    if channel.is_current() {
+        return true;
+    }
+    let deadline = surroundings.now() + context.manager.access_timeout;
+    tokio::select! {
+        biased;
+        () = channel.current() => true,
+        () = surroundings.sleep_until(deadline) => false,
+    }
 }
 
 fn run<S, B, R>(
@@ -168,9 +197,9 @@ where
                     let (inner, request) = call.take().expect("polled once to its end");
                     match served {
                         Ok(served) => run(this.context, inner, request, served, presented),
-                        Err(Unserved) => {
+                        Err(why) => {
                             this.stage.set(Stage::Done);
-                            return Poll::Ready(Ok(refused()));
+                            return Poll::Ready(Ok(refused(why)));
                         }
                     }
                 }
@@ -283,15 +312,17 @@ fn set_headers<R>(
     }
 }
 
-/// `stale="refuse"`: a member did not answer, and what is here may be old.
-fn refused<R: Body<Data = Bytes>>() -> Response<ReplicatedBody<R>> {
-    let mut response = Response::new(ReplicatedBody::text(
-        "The session may be newer on a member that does not answer. Try again.\n",
-    ));
+fn refused<R: Body<Data = Bytes>>(why: Refused) -> Response<ReplicatedBody<R>> {
+    let mut response = Response::new(ReplicatedBody::text(match why {
+        Refused::Stale => "The session may be newer on a member that does not answer. Try again.\n",
+        Refused::Stopped => "This node was stopped and is joining its cluster again. Try again.\n",
+    }));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert(Degraded::HEADER, HeaderValue::from_static("stale"));
+    if matches!(why, Refused::Stale) {
+        headers.insert(Degraded::HEADER, HeaderValue::from_static("stale"));
+    }
     response
 }

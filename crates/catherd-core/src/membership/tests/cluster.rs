@@ -586,6 +586,14 @@ impl Cluster {
                 let connection = self.outgoing(index, incarnation);
                 self.post(Delivery::Goodbye { connection });
             }
+            Effect::PutBack => {
+                let (incarnation, now) = (Incarnation::from_bits(self.draw()), self.now);
+                let node = &mut self.nodes[index];
+                node.incarnation = incarnation;
+                if let Some(core) = &mut node.core {
+                    core.handle_new_incarnation(now, incarnation);
+                }
+            }
             Effect::Event(event) => {
                 if let MemberEvent::Added(who) = &event {
                     self.check_both_halves(index, who.incarnation);

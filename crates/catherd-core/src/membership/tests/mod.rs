@@ -6,6 +6,7 @@ mod heal;
 mod joins;
 mod leaves;
 mod names;
+mod pauses;
 mod probes;
 mod random;
 mod single;
