@@ -75,6 +75,16 @@ impl Channel for Alone {
         ready(Err(Unanswered)).boxed()
     }
 
+    fn expire(
+        &self,
+        _at: Incarnation,
+        _context: String,
+        _ages: Vec<(Key, Duration)>,
+        _deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>> {
+        ready(Err(Unanswered)).boxed()
+    }
+
     fn tell_all(&self, _message: &Message) {}
 
     fn link_status(&self, _to: Incarnation) -> LinkStatus {

@@ -65,6 +65,7 @@ struct Inner {
 enum Reply {
     Answers(Vec<Answer>),
     Summaries(Summaries),
+    Used(Vec<(Key, Duration)>),
 }
 
 /// What the other side says of itself over a link.
@@ -198,7 +199,7 @@ impl Link {
         };
         match self.ask(ask, deadline).await? {
             Reply::Answers(answers) => Ok(answers),
-            Reply::Summaries(_) => Err(Unanswered),
+            Reply::Summaries(_) | Reply::Used(_) => Err(Unanswered),
         }
     }
 
@@ -216,7 +217,25 @@ impl Link {
         };
         match self.ask(ask, deadline).await? {
             Reply::Summaries(summaries) => Ok(summaries),
-            Reply::Answers(_) => Err(Unanswered),
+            Reply::Answers(_) | Reply::Used(_) => Err(Unanswered),
+        }
+    }
+
+    /// Asks the member which of these sessions it uses.
+    pub(super) async fn expire(
+        self: Arc<Self>,
+        context: String,
+        ages: Vec<(Key, Duration)>,
+        deadline: Time,
+    ) -> Result<Vec<(Key, Duration)>, Unanswered> {
+        let ask = |question| Message::Expire {
+            question,
+            context,
+            ages,
+        };
+        match self.ask(ask, deadline).await? {
+            Reply::Used(ages) => Ok(ages),
+            Reply::Answers(_) | Reply::Summaries(_) => Err(Unanswered),
         }
     }
 
@@ -367,7 +386,25 @@ impl Link {
                     answers,
                 });
             }
-            Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
+            Message::Used { question, ages, .. } => {
+                self.answered(question, Reply::Used(ages));
+            }
+            Message::Expire {
+                question,
+                context,
+                ages,
+            } => {
+                let ages = self.delivery.used(self.member, &context, &ages);
+                self.tell(&Message::Used {
+                    question,
+                    context,
+                    ages,
+                });
+            }
+            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
+            Message::Touch { context, ages } => {
+                self.delivery.touched(self.member, &context, &ages);
+            }
             Message::Ready => says(PeerSays::Ready),
             Message::Goodbye { .. } => says(PeerSays::Goodbye),
             Message::Hello(_)

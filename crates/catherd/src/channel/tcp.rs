@@ -347,6 +347,19 @@ impl Channel for TcpChannel {
         }
     }
 
+    fn expire(
+        &self,
+        at: Incarnation,
+        context: String,
+        ages: Vec<(Key, Duration)>,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>> {
+        match self.shared.link_to(at) {
+            Some(link) => link.expire(context, ages, deadline).boxed(),
+            None => ready(Err(Unanswered)).boxed(),
+        }
+    }
+
     fn tell_all(&self, message: &Message) {
         let frame = message.to_frame(self.shared.key.as_ref());
         for link in self.shared.links() {
