@@ -13,12 +13,14 @@
 //! | [`session`] | a copy of a session: registers, commit, fragments, merge, tombstones, digests |
 //! | [`table`] | what a node holds under its keys, seen from a state machine |
 //! | [`sync`] | how two nodes find what differs, and how a starting one gets everything |
+//! | [`expiry`] | when a session that nobody uses ends, and who decides it |
 //! | [`placement`] | which members hold a copy |
 //! | [`membership`] | who is a member: heartbeats, hellos, probes, the view |
 //! | [`link`] | one connection: the outbox that sends and the inbox that applies |
 //! | [`message`] | what travels between nodes, its encoding and its caps |
 #![forbid(unsafe_code)]
 
+pub mod expiry;
 pub mod key;
 pub mod link;
 pub mod membership;

@@ -84,6 +84,32 @@ pub enum Message {
         /// At most 65 536 sessions.
         summaries: Summaries,
     },
+    /// Asks whether anybody uses sessions that are idle.
+    Expire {
+        /// Comes back in the answer.
+        question: u64,
+        /// The context's name.
+        context: String,
+        /// The sessions, and how long ago each was accessed as far as the asker knows; at most
+        /// 4096.
+        ages: Vec<(Key, Duration)>,
+    },
+    /// Answers: these are used.
+    Used {
+        /// That of the question.
+        question: u64,
+        /// The context's name.
+        context: String,
+        /// The sessions, and how long ago each was accessed; at most 4096.
+        ages: Vec<(Key, Duration)>,
+    },
+    /// Nobody uses these: they are over.
+    Expired {
+        /// The context's name.
+        context: String,
+        /// At most 4096 sessions.
+        keys: Vec<Key>,
+    },
     /// The sender has its state: from now on it is waited for.
     Ready,
     /// The sender leaves.
@@ -162,6 +188,7 @@ impl Message {
             FrameKind::Touch => 512 * 1024,
             FrameKind::Buckets => 600 * 1024,
             FrameKind::Summaries => 2 << 20,
+            FrameKind::Expire | FrameKind::Used | FrameKind::Expired => 128 * 1024,
             FrameKind::Fetch => 4 << 20,
             FrameKind::Fragments | FrameKind::Whole => session,
             FrameKind::Unknown(_) => 1 << 20,
@@ -217,6 +244,29 @@ impl Message {
                 FrameKind::Summaries,
                 to_summaries(*question, context, summaries).encode_to_vec(),
             ),
+            Self::Expire {
+                question,
+                context,
+                ages,
+            } => (
+                FrameKind::Expire,
+                to_ages(*question, context, ages).encode_to_vec(),
+            ),
+            Self::Used {
+                question,
+                context,
+                ages,
+            } => (
+                FrameKind::Used,
+                to_ages(*question, context, ages).encode_to_vec(),
+            ),
+            Self::Expired { context, keys } => {
+                let expired = wire::Expired {
+                    context: context.clone(),
+                    keys: to_keys(keys.iter().copied()),
+                };
+                (FrameKind::Expired, expired.encode_to_vec())
+            }
             Self::Ready => (FrameKind::Ready, Vec::new()),
             Self::Goodbye { queues_empty } => {
                 let goodbye = wire::Goodbye {
@@ -262,6 +312,29 @@ impl Message {
             FrameKind::Touch => from_touch(parse(payload, &wire::TOUCH)?)?,
             FrameKind::Buckets => from_buckets(parse(payload, &wire::BUCKETS)?)?,
             FrameKind::Summaries => from_summaries(parse(payload, &wire::SUMMARIES)?)?,
+            FrameKind::Expire => {
+                let (question, context, ages) = from_ages(parse(payload, &wire::AGES)?)?;
+                Self::Expire {
+                    question,
+                    context,
+                    ages,
+                }
+            }
+            FrameKind::Used => {
+                let (question, context, ages) = from_ages(parse(payload, &wire::AGES)?)?;
+                Self::Used {
+                    question,
+                    context,
+                    ages,
+                }
+            }
+            FrameKind::Expired => {
+                let wire::Expired { context, keys } = parse(payload, &wire::EXPIRED)?;
+                Self::Expired {
+                    context,
+                    keys: from_keys(&keys)?,
+                }
+            }
             FrameKind::Ready => Self::Ready,
             FrameKind::Goodbye => {
                 let goodbye: wire::Goodbye = parse(payload, &wire::GOODBYE)?;
@@ -809,28 +882,61 @@ fn from_whole(whole: wire::Whole) -> Result<Message, DecodeError> {
 }
 
 fn to_touch(context: &str, ages: &[(Key, Duration)]) -> wire::Touch {
-    let mut keys = BytesMut::with_capacity(ages.len() * 16);
-    for (key, _) in ages {
-        keys.put_u128(key.bits());
-    }
     wire::Touch {
         context: context.to_owned(),
-        keys: keys.freeze(),
+        keys: to_keys(ages.iter().map(|(key, _)| *key)),
         ages_ms: ages.iter().map(|(_, age)| millis(*age)).collect(),
     }
 }
 
 fn from_touch(touch: wire::Touch) -> Result<Message, DecodeError> {
-    let (keys, rest) = touch.keys.as_chunks::<16>();
-    if !rest.is_empty() || keys.len() != touch.ages_ms.len() {
+    Ok(Message::Touch {
+        context: touch.context,
+        ages: paired(&touch.keys, touch.ages_ms)?,
+    })
+}
+
+fn to_ages(question: u64, context: &str, ages: &[(Key, Duration)]) -> wire::Ages {
+    wire::Ages {
+        question,
+        context: context.to_owned(),
+        keys: to_keys(ages.iter().map(|(key, _)| *key)),
+        ages_ms: ages.iter().map(|(_, age)| millis(*age)).collect(),
+    }
+}
+
+type Ages = (u64, String, Vec<(Key, Duration)>);
+
+fn from_ages(ages: wire::Ages) -> Result<Ages, DecodeError> {
+    let paired = paired(&ages.keys, ages.ages_ms)?;
+    Ok((ages.question, ages.context, paired))
+}
+
+fn to_keys(keys: impl ExactSizeIterator<Item = Key>) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(keys.len() * 16);
+    for key in keys {
+        bytes.put_u128(key.bits());
+    }
+    bytes.freeze()
+}
+
+fn from_keys(bytes: &[u8]) -> Result<Vec<Key>, DecodeError> {
+    let (keys, rest) = bytes.as_chunks::<16>();
+    if !rest.is_empty() {
         return Err(DecodeError::Malformed);
     }
     let key = |bytes: &[u8; 16]| Key::from_bits(u128::from_be_bytes(*bytes));
-    let ages = touch.ages_ms.into_iter().map(Duration::from_millis);
-    Ok(Message::Touch {
-        context: touch.context,
-        ages: keys.iter().map(key).zip(ages).collect(),
-    })
+    Ok(keys.iter().map(key).collect())
+}
+
+/// Keys, and an age for each.
+fn paired(keys: &[u8], ages_ms: Vec<u64>) -> Result<Vec<(Key, Duration)>, DecodeError> {
+    let keys = from_keys(keys)?;
+    if keys.len() != ages_ms.len() {
+        return Err(DecodeError::Malformed);
+    }
+    let ages = ages_ms.into_iter().map(Duration::from_millis);
+    Ok(keys.into_iter().zip(ages).collect())
 }
 
 fn to_buckets(question: u64, context: &str, comparison: &Comparison) -> wire::Buckets {

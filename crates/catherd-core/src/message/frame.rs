@@ -36,12 +36,18 @@ pub enum FrameKind {
     Buckets,
     /// Answers: what is under the keys of unequal buckets.
     Summaries,
+    /// Asks whether anybody uses sessions that are idle.
+    Expire,
+    /// Answers: these are used.
+    Used,
+    /// Nobody uses these: they are over.
+    Expired,
     /// A kind of a later release: skipped.
     Unknown(u8),
 }
 
 impl FrameKind {
-    const KNOWN: [(u8, Self); 12] = [
+    const KNOWN: [(u8, Self); 15] = [
         (1, Self::Hello),
         (2, Self::Welcome),
         (3, Self::Refused),
@@ -54,6 +60,9 @@ impl FrameKind {
         (10, Self::Goodbye),
         (11, Self::Buckets),
         (12, Self::Summaries),
+        (13, Self::Expire),
+        (14, Self::Used),
+        (15, Self::Expired),
     ];
 
     fn from_byte(byte: u8) -> Self {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::limits::Shape;
+use crate::expiry::Inquiry;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -355,6 +356,42 @@ pub(super) const SUMMARIES_MAX: usize = 1 << 16;
 pub(super) const SUMMARIES: Shape = Shape {
     nested: &[],
     leaves: &[(2, 1024), (4, SUMMARIES_MAX * 16), (5, SUMMARIES_MAX * 8)],
+    plain_max: 16,
+};
+
+/// An expire, or the answer to it: keys of 16 bytes one after another, and an age for each.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Ages {
+    #[prost(uint64, tag = "1")]
+    pub(super) question: u64,
+    #[prost(string, tag = "2")]
+    pub(super) context: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) keys: Bytes,
+    #[prost(uint64, repeated, packed = "true", tag = "4")]
+    pub(super) ages_ms: Vec<u64>,
+}
+
+const EXPIRE_MAX: usize = Inquiry::SESSIONS_MAX;
+
+pub(super) const AGES: Shape = Shape {
+    nested: &[],
+    leaves: &[(2, 1024), (3, EXPIRE_MAX * 16), (4, EXPIRE_MAX * 10)],
+    plain_max: 16,
+};
+
+/// Keys of 16 bytes one after another.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Expired {
+    #[prost(string, tag = "1")]
+    pub(super) context: String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) keys: Bytes,
+}
+
+pub(super) const EXPIRED: Shape = Shape {
+    nested: &[],
+    leaves: &[(1, 1024), (2, EXPIRE_MAX * 16)],
     plain_max: 16,
 };
 

@@ -13,6 +13,7 @@ use catherd_core::message::{
 use catherd_core::session::{
     Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write,
 };
+use catherd_core::sync::{Comparison, Summaries, Summary};
 use catherd_core::version::{Dot, Incarnation, Vector, Version};
 use proptest::prelude::*;
 
@@ -216,6 +217,65 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     (Key::from_bits(1), Duration::ZERO),
                     (Key::from_bits(u128::MAX), Duration::from_millis(61_000)),
                 ],
+            },
+        ),
+        (
+            "buckets",
+            Message::Buckets {
+                question: 11,
+                context: context(),
+                comparison: Comparison {
+                    size: 4096,
+                    from: 16,
+                    digests: vec![0, 0x1122_3344_5566_7788, u64::MAX],
+                    is_mutual: true,
+                },
+            },
+        ),
+        (
+            "summaries",
+            Message::Summaries {
+                question: 11,
+                context: context(),
+                summaries: Summaries {
+                    next: Some(18),
+                    sessions: vec![
+                        Summary {
+                            key: Key::from_bits(17),
+                            digest: 0x1122_3344_5566_7788,
+                        },
+                        Summary {
+                            key: Key::from_bits(u128::MAX),
+                            digest: 1,
+                        },
+                    ],
+                },
+            },
+        ),
+        (
+            "expire",
+            Message::Expire {
+                question: 12,
+                context: context(),
+                ages: vec![
+                    (Key::from_bits(1), Duration::from_secs(1802)),
+                    (Key::from_bits(u128::MAX), Duration::from_secs(1803)),
+                ],
+            },
+        ),
+        (
+            "used",
+            Message::Used {
+                question: 12,
+                context: context(),
+                ages: vec![(Key::from_bits(1), Duration::from_millis(250))],
+            },
+        ),
+        (
+            "expired",
+            Message::Expired {
+                context: context(),
+                keys: vec![Key::from_bits(2), Key::from_bits(u128::MAX)],
             },
         ),
         ("ready", Message::Ready),
@@ -465,6 +525,48 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         })
 }
 
+fn any_ages() -> impl Strategy<Value = Vec<(Key, Duration)>> {
+    prop::collection::vec((any_key(), any_millis()), 0..9)
+}
+
+fn any_buckets() -> impl Strategy<Value = Message> {
+    let digests = prop::collection::vec(any::<u64>(), 0..9);
+    (
+        any::<u64>(),
+        any_text(),
+        5..=16_u32,
+        0..9_u32,
+        digests,
+        any::<bool>(),
+    )
+        .prop_map(|(question, context, size, from, digests, is_mutual)| {
+            let comparison = Comparison {
+                size: 1 << size,
+                from,
+                digests,
+                is_mutual,
+            };
+            Message::Buckets {
+                question,
+                context,
+                comparison,
+            }
+        })
+}
+
+fn any_summaries() -> impl Strategy<Value = Message> {
+    let summary = (any_key(), 1..=u64::MAX).prop_map(|(key, digest)| Summary { key, digest });
+    let next = prop::option::of(0..1_u32 << 16);
+    let sessions = prop::collection::vec(summary, 0..9);
+    (any::<u64>(), any_text(), next, sessions).prop_map(|(question, context, next, sessions)| {
+        Message::Summaries {
+            question,
+            context,
+            summaries: Summaries { next, sessions },
+        }
+    })
+}
+
 pub(crate) fn any_message() -> impl Strategy<Value = Message> {
     let numbers = || prop::collection::vec(any::<u64>(), 0..20);
     let refusals = prop::sample::select(vec![
@@ -518,6 +620,24 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
             prop::collection::vec((any_key(), any_millis()), 0..9)
         )
             .prop_map(|(context, ages)| Message::Touch { context, ages }),
+        any_buckets(),
+        any_summaries(),
+        (any::<u64>(), any_text(), any_ages()).prop_map(|(question, context, ages)| {
+            Message::Expire {
+                question,
+                context,
+                ages,
+            }
+        }),
+        (any::<u64>(), any_text(), any_ages()).prop_map(|(question, context, ages)| {
+            Message::Used {
+                question,
+                context,
+                ages,
+            }
+        }),
+        (any_text(), prop::collection::vec(any_key(), 0..9))
+            .prop_map(|(context, keys)| Message::Expired { context, keys }),
         Just(Message::Ready),
         any::<bool>().prop_map(|queues_empty| Message::Goodbye { queues_empty }),
     ]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use catherd_core::key::Key;
 use catherd_core::link::{Frame, Outcome, Ticket as FrameTicket};
 use catherd_core::message::{MemberState, Message};
 use catherd_core::sync::{Comparison, Summaries};
@@ -70,6 +71,16 @@ impl Channel for Alone {
         _comparison: Comparison,
         _deadline: Time,
     ) -> BoxFuture<'static, Result<Summaries, Unanswered>> {
+        ready(Err(Unanswered)).boxed()
+    }
+
+    fn expire(
+        &self,
+        _at: Incarnation,
+        _context: String,
+        _ages: Vec<(Key, Duration)>,
+        _deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>> {
         ready(Err(Unanswered)).boxed()
     }
 

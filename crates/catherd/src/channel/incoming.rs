@@ -189,7 +189,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
                 .put(None, out);
             }
-            Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
+            Message::Expire {
+                question,
+                context,
+                ages,
+            } => {
+                let ages = self.delivery.used(self.member, &context, &ages);
+                Message::Used {
+                    question,
+                    context,
+                    ages,
+                }
+                .put(None, out);
+            }
+            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
+            Message::Touch { context, ages } => {
+                self.delivery.touched(self.member, &context, &ages);
+            }
             Message::Ready => says(PeerSays::Ready),
             Message::Goodbye { .. } => says(PeerSays::Goodbye),
             Message::Hello(_)
@@ -197,6 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             | Message::Refused(_)
             | Message::Ack(_)
             | Message::Summaries { .. }
+            | Message::Used { .. }
             | Message::Fragments { .. } => {
                 return Err(bad("a message that does not belong on this side of a link"));
             }

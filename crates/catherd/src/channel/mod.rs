@@ -83,6 +83,15 @@ pub trait Channel: Debug + Send + Sync + 'static {
         deadline: Time,
     ) -> BoxFuture<'static, Result<Summaries, Unanswered>>;
 
+    /// Asks a member whether it uses sessions that are idle here: those that it uses.
+    fn expire(
+        &self,
+        at: Incarnation,
+        context: String,
+        ages: Vec<(Key, Duration)>,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>>;
+
     /// Sends a message that is not numbered to every member.
     fn tell_all(&self, message: &Message);
 
@@ -137,8 +146,19 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// Answers a member that compares digests.
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;
 
-    /// Sessions were accessed elsewhere.
-    fn touched(&self, context: &str, ages: &[(Key, Duration)]);
+    /// Sessions were accessed at a member.
+    fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]);
+
+    /// Answers a member that asks whether sessions are used: those that are.
+    fn used(
+        &self,
+        from: Incarnation,
+        context: &str,
+        ages: &[(Key, Duration)],
+    ) -> Vec<(Key, Duration)>;
+
+    /// Nobody uses these sessions: they are over.
+    fn expired(&self, context: &str, keys: &[Key]);
 
     /// The payload of a frame with all that has come to a session since a revision of this node.
     fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;

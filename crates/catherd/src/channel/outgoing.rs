@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use catherd_core::key::Key;
 use catherd_core::link::{
     Ack, ControlFull, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
 };
@@ -64,6 +65,7 @@ struct Inner {
 enum Reply {
     Fetched(Fetched),
     Summaries(Summaries),
+    Used(Vec<(Key, Duration)>),
 }
 
 /// What the other side says of itself over a link.
@@ -202,7 +204,7 @@ impl Link {
         };
         match self.ask(ask, deadline).await? {
             Reply::Fetched(fetched) => Ok(fetched),
-            Reply::Summaries(_) => Err(Unanswered),
+            Reply::Summaries(_) | Reply::Used(_) => Err(Unanswered),
         }
     }
 
@@ -220,7 +222,25 @@ impl Link {
         };
         match self.ask(ask, deadline).await? {
             Reply::Summaries(summaries) => Ok(summaries),
-            Reply::Fetched(_) => Err(Unanswered),
+            Reply::Fetched(_) | Reply::Used(_) => Err(Unanswered),
+        }
+    }
+
+    /// Asks the member which of these sessions it uses.
+    pub(super) async fn expire(
+        self: Arc<Self>,
+        context: String,
+        ages: Vec<(Key, Duration)>,
+        deadline: Time,
+    ) -> Result<Vec<(Key, Duration)>, Unanswered> {
+        let ask = |question| Message::Expire {
+            question,
+            context,
+            ages,
+        };
+        match self.ask(ask, deadline).await? {
+            Reply::Used(ages) => Ok(ages),
+            Reply::Fetched(_) | Reply::Summaries(_) => Err(Unanswered),
         }
     }
 
@@ -383,7 +403,25 @@ impl Link {
                     knew_route,
                 });
             }
-            Message::Touch { context, ages } => self.delivery.touched(&context, &ages),
+            Message::Used { question, ages, .. } => {
+                self.answered(question, Reply::Used(ages));
+            }
+            Message::Expire {
+                question,
+                context,
+                ages,
+            } => {
+                let ages = self.delivery.used(self.member, &context, &ages);
+                self.tell(&Message::Used {
+                    question,
+                    context,
+                    ages,
+                });
+            }
+            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
+            Message::Touch { context, ages } => {
+                self.delivery.touched(self.member, &context, &ages);
+            }
             Message::Ready => says(PeerSays::Ready),
             Message::Goodbye { .. } => says(PeerSays::Goodbye),
             Message::Hello(_)

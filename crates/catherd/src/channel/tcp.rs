@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
 use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself, Pulse};
 use catherd_core::message::{ClusterKey, Message};
@@ -377,6 +378,19 @@ impl Channel for TcpChannel {
     ) -> BoxFuture<'static, Result<Summaries, Unanswered>> {
         match self.shared.link_to(with) {
             Some(link) => link.compare(context, comparison, deadline).boxed(),
+            None => ready(Err(Unanswered)).boxed(),
+        }
+    }
+
+    fn expire(
+        &self,
+        at: Incarnation,
+        context: String,
+        ages: Vec<(Key, Duration)>,
+        deadline: Time,
+    ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>> {
+        match self.shared.link_to(at) {
+            Some(link) => link.expire(context, ages, deadline).boxed(),
             None => ready(Err(Unanswered)).boxed(),
         }
     }

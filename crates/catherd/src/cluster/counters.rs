@@ -52,6 +52,13 @@ counters! {
     sessions_ended,
     /// Copies that were dropped because nobody used them.
     sessions_expired,
+    /// Batches of idle sessions that this node asked the members about.
+    expiry_batches,
+    /// Sessions that had ended here while a member was missing, and that a member has used since:
+    /// alive again.
+    sessions_revived,
+    /// Copies kept for a missing member that were dropped for want of room.
+    kept_copies_dropped,
     /// Fragments of other members that were merged.
     fragments_applied,
     /// Fragments that came before something that belongs to them; it was fetched.

@@ -32,6 +32,13 @@ pub enum Event {
         /// Why.
         why: SessionEnd,
     },
+    /// Sessions that nobody used ended in one batch; each has an event of its own as well.
+    SessionsExpired {
+        /// The context's name.
+        context: String,
+        /// How many.
+        count: u64,
+    },
     /// Two nodes wrote the same registers without knowing of each other.
     Conflict {
         /// The context's name.
@@ -154,6 +161,9 @@ impl Event {
                     ?why,
                     "session ended"
                 );
+            }
+            Self::SessionsExpired { context, count } => {
+                info!(node, context, count, "sessions expired");
             }
             Self::Conflict {
                 context,

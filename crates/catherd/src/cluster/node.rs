@@ -139,6 +139,14 @@ impl Node {
         self.channel().view().declared_gone
     }
 
+    /// Compares with every member soon: what comes back to life here may differ there.
+    pub(crate) fn compare_soon(&self) {
+        let now = self.surroundings.now();
+        for member in &self.channel().view().members {
+            self.repair.soon(member.incarnation, now, true);
+        }
+    }
+
     /// Writes what commits have queued; called without any session's lock.
     pub(crate) fn flush_links(&self) {
         self.channel().flush();
@@ -271,9 +279,25 @@ impl Delivery for Node {
         summaries
     }
 
-    fn touched(&self, context: &str, ages: &[(Key, Duration)]) {
+    fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]) {
         if let Some(context) = self.named(context) {
-            context.touched(ages);
+            context.touched(at, ages);
+        }
+    }
+
+    fn used(
+        &self,
+        from: Incarnation,
+        context: &str,
+        ages: &[(Key, Duration)],
+    ) -> Vec<(Key, Duration)> {
+        self.named(context)
+            .map_or_else(Vec::new, |context| context.used(from, ages))
+    }
+
+    fn expired(&self, context: &str, keys: &[Key]) {
+        if let Some(context) = self.named(context) {
+            context.expired(keys);
         }
     }
 

@@ -78,6 +78,22 @@ impl Node {
         Ok(Look::at(&summaries, &context.table).still_differing(before))
     }
 
+    /// Fetches sessions that a member has and this node lacks, in the background.
+    pub(crate) fn fill_gaps(
+        self: &Arc<Self>,
+        context: Arc<ContextInner>,
+        from: Incarnation,
+        keys: Vec<Key>,
+    ) {
+        let node = Arc::clone(self);
+        self.surroundings.spawn(Box::pin(async move {
+            // Without an answer the next touch, or the repair, finds the same gap.
+            let _ = node
+                .fetch_all(&context, from, keys, &Meter::default())
+                .await;
+        }));
+    }
+
     async fn fetch_all(
         &self,
         context: &Arc<ContextInner>,

@@ -1,6 +1,7 @@
 //! The sessions of one web application, and what this node does with them.
 
 mod builder;
+mod expiry;
 mod receipt;
 mod replicate;
 mod serve;
@@ -10,6 +11,7 @@ mod wheel;
 use std::sync::Arc;
 use std::time::Duration;
 
+use catherd_core::expiry::Patience;
 use catherd_core::link::ContextId;
 use catherd_core::placement::Placement;
 use catherd_core::session::{Rules, Tombstone};
@@ -60,13 +62,10 @@ impl ContextInner {
             .unwrap_or_else(|| Tombstone::life_for(idle_limit))
     }
 
-    /// How long before an unused copy is dropped here: the owner a little after the limit, the
-    /// others later, for touches may be under way.
-    fn tolerance(&self, is_owner: bool) -> Duration {
-        if is_owner {
-            2 * TOUCH_INTERVAL
-        } else {
-            self.manager.expire_tolerance
+    fn patience(&self) -> Patience {
+        Patience {
+            batch: TOUCH_INTERVAL,
+            tolerance: self.manager.expire_tolerance,
         }
     }
 }

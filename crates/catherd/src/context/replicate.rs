@@ -12,7 +12,7 @@ use catherd_core::session::{
 use catherd_core::time::Time;
 use catherd_core::version::{Dot, Incarnation};
 
-use super::table::{Cell, Look, Slot};
+use super::table::{Cell, Slot};
 use super::{ContextInner, Receipt};
 use crate::channel::Ticket;
 use crate::cluster::{Event, SessionEnd};
@@ -193,21 +193,6 @@ impl ContextInner {
         fragments.iter().map(merge).collect()
     }
 
-    /// Moves the last access of sessions to where a member says it was.
-    pub(crate) fn touched(&self, ages: &[(Key, Duration)]) {
-        let now = self.node.surroundings.now();
-        for &(key, age) in ages {
-            let Some(cell) = self.table.find(key) else {
-                continue;
-            };
-            cell.slot(|slot| {
-                if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
-                    state.touch(now.ago(age));
-                }
-            });
-        }
-    }
-
     /// The payload of a frame with all that has come to the session since this node had written
     /// `since`: for an entry of a queue that was joined.
     pub(crate) fn encode_since(&self, key: Key, since: Option<u64>) -> Option<bytes::Bytes> {
@@ -232,33 +217,7 @@ impl ContextInner {
         Some(encode_fragments(&self.name, &[fragment]))
     }
 
-    /// Drops what is over: tombstones past their life, copies that nobody uses.
-    pub(crate) fn sweep(&self) {
-        let now = self.node.surroundings.now();
-        self.table.sweep(now, |key, slot| match &slot.entry {
-            None => Look::Drop,
-            Some(entry) if entry.is_over(now) => Look::Drop,
-            Some(Entry::Ended { at, life }) => Look::Again(*at + *life),
-            Some(Entry::Live(state)) => {
-                let Some(limit) = state.idle_limit() else {
-                    return Look::Never;
-                };
-                let is_owner = self.is_owner(state);
-                let until = state.last_access() + limit + self.tolerance(is_owner);
-                if slot.requests > 0 || until > now {
-                    return Look::Again(until.max(now + Duration::from_secs(1)));
-                }
-                if is_owner {
-                    self.destroyed(key, SessionEnd::Idle);
-                }
-                self.node.counters.sessions_expired.add(1);
-                Look::Drop
-            }
-        });
-        self.forget_tombstones_beyond_the_cap();
-    }
-
-    fn forget_tombstones_beyond_the_cap(&self) {
+    pub(super) fn forget_tombstones_beyond_the_cap(&self) {
         let max = self.manager.max_tombstones;
         let excess = self.table.ended().saturating_sub(max);
         if excess > 0 {
@@ -274,12 +233,6 @@ impl ContextInner {
                 count: forgotten as u64,
             });
         }
-    }
-
-    pub(crate) fn is_owner(&self, state: &State) -> bool {
-        state
-            .highest()
-            .is_none_or(|version| version.writer == self.node.incarnation())
     }
 
     fn writer(&self) -> Writer {
@@ -335,6 +288,7 @@ impl ContextInner {
         if was_live && !is_live {
             slot.receipt = None;
         }
+        self.note_revival(slot, now);
         (fragment.key, outcome)
     }
 
@@ -389,7 +343,7 @@ impl ContextInner {
         }
     }
 
-    fn destroyed(&self, key: Key, why: SessionEnd) {
+    pub(super) fn destroyed(&self, key: Key, why: SessionEnd) {
         self.node.counters.sessions_ended.add(1);
         self.node.emit(Event::SessionDestroyed {
             context: self.name.clone(),

@@ -194,9 +194,14 @@ impl ContextInner {
             .unwrap_or(0)
     }
 
-    /// The writes of the session that are here.
+    /// The writes of the session that are here, for whoever fetches the others. None for a copy
+    /// that is idle: then the answer tells the age as well.
     pub(crate) fn seen(&self, key: Key) -> Vector {
-        let seen = |entry: &Entry| entry.live().map(|state| state.seen().clone());
+        let now = self.node.surroundings.now();
+        let seen = |entry: &Entry| {
+            let state = entry.live().filter(|state| !state.is_idle(now))?;
+            Some(state.seen().clone())
+        };
         self.table
             .look(key, |slot| slot.entry.as_ref().and_then(seen))
             .flatten()

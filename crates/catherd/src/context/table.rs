@@ -27,6 +27,8 @@ pub(crate) struct SessionTable {
     wheel: Mutex<Wheel>,
     live: AtomicUsize,
     ended: AtomicUsize,
+    kept: AtomicUsize,
+    kept_bytes: AtomicUsize,
 }
 
 /// The place of one key. It stays the same as long as there is something under the key, so a
@@ -47,6 +49,10 @@ pub(crate) struct Slot {
     pub(crate) served: bool,
     /// How many requests are in it: then it is not idle.
     pub(crate) requests: u32,
+    /// Members are being asked whether anybody uses it.
+    pub(crate) is_asked_about: bool,
+    /// It has ended here, and stays unserved for a missing member: its bytes.
+    kept: Option<usize>,
     /// What the entry adds to its bucket at present.
     digest: u64,
     /// The idle limit, when it was last seen.
@@ -66,6 +72,8 @@ impl SessionTable {
             wheel: Mutex::default(),
             live: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            kept_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -79,6 +87,13 @@ impl SessionTable {
         let cell = self.find(key)?;
         let slot = cell.slot.lock();
         (!slot.detached).then(|| f(&slot))
+    }
+
+    /// Gives what is under a key to `f`, for what changes neither digest nor kind.
+    pub(crate) fn look_mut(&self, key: Key, f: impl FnOnce(&mut Slot)) {
+        if let Some(cell) = self.find(key) {
+            cell.slot(f);
+        }
     }
 
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
@@ -192,9 +207,38 @@ impl SessionTable {
         }
     }
 
-    /// How many live sessions there are.
+    /// How many live sessions there are, without those that are kept unserved.
     pub(crate) fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        let kept = self.kept.load(Ordering::Relaxed);
+        self.live.load(Ordering::Relaxed).saturating_sub(kept)
+    }
+
+    /// Keeps an idle copy unserved, of so many bytes; `false` if there is no room for it within
+    /// `bytes_max`. It is kept until it is used again or dropped.
+    pub(crate) fn keep(&self, slot: &mut Slot, bytes: usize, bytes_max: usize) -> bool {
+        if slot.kept.is_some() {
+            return true;
+        }
+        // Concurrent calls may go beyond the limit by a session each.
+        if self
+            .kept_bytes
+            .load(Ordering::Relaxed)
+            .saturating_add(bytes)
+            > bytes_max
+        {
+            return false;
+        }
+        slot.kept = Some(bytes);
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        self.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
+    fn keep_no_longer(&self, slot: &mut Slot) {
+        if let Some(bytes) = slot.kept.take() {
+            self.kept.fetch_sub(1, Ordering::Relaxed);
+            self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// How many tombstones there are.
@@ -215,6 +259,13 @@ impl SessionTable {
             slot.digest = digest;
         }
         let after = Kind::of(entry);
+        let is_idle = entry
+            .and_then(Entry::live)
+            .is_some_and(|state| state.is_idle(now));
+        if !is_idle {
+            self.keep_no_longer(slot);
+        }
+        let entry = slot.entry.as_ref();
         self.count(before, after);
         let limit = entry.and_then(|entry| entry.live()?.idle_limit());
         if after != before || limit != slot.limit {
@@ -252,6 +303,13 @@ impl SessionTable {
         if let Some(counter) = counter(after) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Slot {
+    /// Whether it has ended here and is kept unserved.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 }
 

@@ -1,0 +1,283 @@
+//! Idle sessions: who keeps them alive, who ends them, and what a split does to them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod farm;
+
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use catherd::testing::{Host, Network};
+use catherd::{Attribute, Event, Events, Manager, Session, SessionEnd};
+use farm::{A, B, Node};
+use http::StatusCode;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TOLERANCE: Duration = Duration::from_secs(10);
+
+fn app() -> Router {
+    async fn set(
+        Extension(session): Extension<Session>,
+        Path((name, value)): Path<(String, String)>,
+    ) -> String {
+        session.insert(Attribute::from(name), &value).unwrap();
+        session.id().unwrap()
+    }
+    async fn read(
+        Extension(session): Extension<Session>,
+        Path(name): Path<String>,
+    ) -> Result<String, StatusCode> {
+        let value = session.get::<String>(Attribute::from(name)).unwrap();
+        value.ok_or(StatusCode::NOT_FOUND)
+    }
+    Router::new()
+        .route("/shop/{name}/{value}", post(set))
+        .route("/shop/{name}", get(read))
+}
+
+async fn start(host: &Host, name: &str) -> Node {
+    let cluster = farm::builder(host, name, "one")
+        .start_in(host.clone())
+        .await
+        .unwrap();
+    let context = cluster
+        .context("/shop")
+        .manager(Manager::delta().expire_tolerance(TOLERANCE))
+        .max_inactive(LIMIT)
+        .build()
+        .unwrap();
+    Node {
+        app: app().layer(context.layer()),
+        cluster,
+    }
+}
+
+async fn two(network: &Network) -> (Node, Node) {
+    let (host_a, host_b) = (network.host(A), network.host(B));
+    let (a, b) = (start(&host_a, "A").await, start(&host_b, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    a.sees(&["B"]).await;
+    b.sees(&["A"]).await;
+    (a, b)
+}
+
+fn sessions(node: &Node) -> u64 {
+    node.cluster.status().contexts[0].sessions
+}
+
+async fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(within, waited)
+        .await
+        .unwrap_or_else(|_| panic!("not within {within:?}: {what}"));
+}
+
+/// How many sessions ended for being idle, by what a node has said until now.
+async fn ends(events: &mut Events) -> usize {
+    let mut ends = 0;
+    while let Ok(event) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+        if let Some(Event::SessionDestroyed { why, .. }) = event {
+            assert_eq!(why, SessionEnd::Idle);
+            ends += 1;
+        }
+    }
+    ends
+}
+
+#[tokio::test(start_paused = true)]
+async fn used_on_one_node_alone_a_session_is_alive_on_both() {
+    let network = Network::new(1);
+    let (a, b) = two(&network).await;
+    let made = a.call("POST", "/shop/color/red", None).await;
+    let cookie = made.cookie.unwrap();
+    let (mut at_a, mut at_b) = (a.cluster.events(), b.cluster.events());
+    // B becomes the owner; then A alone reads.
+    b.call("POST", "/shop/shape/round", Some(&cookie)).await;
+    for _ in 0..6 {
+        tokio::time::sleep(LIMIT * 3 / 4).await;
+        let read = a.call("GET", "/shop/shape", Some(&cookie)).await;
+        assert_eq!(read.text, "round");
+    }
+    assert_eq!((sessions(&a), sessions(&b)), (1, 1));
+    let read = b.call("GET", "/shop/color", Some(&cookie)).await;
+    assert_eq!(read.text, "red");
+    assert_eq!(a.digest(), b.digest());
+    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_on_both_a_session_ends_on_both_and_the_application_hears_of_it_once() {
+    let network = Network::new(2);
+    let (a, b) = two(&network).await;
+    let (mut at_a, mut at_b) = (a.cluster.events(), b.cluster.events());
+    let made = a.call("POST", "/shop/color/red", None).await;
+    tokio::time::sleep(LIMIT).await;
+    until("gone on both", Duration::from_secs(5), || {
+        sessions(&a) + sessions(&b) == 0
+    })
+    .await;
+    // Long after anybody else would have had a turn.
+    tokio::time::sleep(5 * TOLERANCE).await;
+    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (1, 0));
+    for node in [&a, &b] {
+        assert_eq!(node.cluster.status().counters.sessions_expired, 1);
+        let read = node
+            .call("GET", "/shop/color", made.cookie.as_deref())
+            .await;
+        assert_eq!(read.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_owner_left_ends_at_the_other_after_the_tolerance() {
+    let network = Network::new(3);
+    let (a, b) = two(&network).await;
+    a.call("POST", "/shop/color/red", None).await;
+    let mut at_b = b.cluster.events();
+    a.cluster.shutdown(Duration::from_secs(10)).await;
+    b.sees(&[]).await;
+    tokio::time::sleep(LIMIT).await;
+    assert_eq!(sessions(&b), 1, "its touches might be under way");
+    until("gone", TOLERANCE + Duration::from_secs(5), || {
+        sessions(&b) == 0
+    })
+    .await;
+    assert_eq!(ends(&mut at_b).await, 1);
+    assert_eq!(b.cluster.status().counters.sessions_expired, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_owner_crashed_ends_at_the_other_and_is_dropped_when_the_owner_is_back() {
+    let network = Network::new(4);
+    let (a, b) = two(&network).await;
+    let made = a.call("POST", "/shop/color/red", None).await;
+    let mut at_b = b.cluster.events();
+    network.crash(A);
+    b.sees(&[]).await;
+    tokio::time::sleep(LIMIT).await;
+    until("ended", TOLERANCE + Duration::from_secs(5), || {
+        sessions(&b) == 0
+    })
+    .await;
+    let read = b.call("GET", "/shop/color", made.cookie.as_deref()).await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND);
+    assert_eq!(b.cluster.status().counters.sessions_expired, 0, "kept");
+
+    let again = start(&network.host(A), "A").await;
+    tokio::join!(again.cluster.ready(), b.sees(&["A"]));
+    assert_eq!(sessions(&again), 0);
+    until("dropped", 3 * TOLERANCE, || {
+        b.cluster.status().counters.sessions_expired == 1
+    })
+    .await;
+    assert_eq!(ends(&mut at_b).await, 1, "the application heard of it once");
+}
+
+/// Side A fires the event and keeps its copy unserved; side B served its client all the time.
+#[tokio::test(start_paused = true)]
+async fn idle_on_one_side_of_a_split_a_session_is_alive_on_both_after_it() {
+    let network = Network::new(5);
+    let (a, b) = two(&network).await;
+    let cookie = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
+    let mut at_a = a.cluster.events();
+    network.partition(A, B);
+    a.sees(&[]).await;
+    b.sees(&[]).await;
+    a.call("POST", "/shop/left/1", Some(&cookie)).await;
+    for _ in 0..3 {
+        tokio::time::sleep(LIMIT / 2).await;
+        b.call("POST", "/shop/right/2", Some(&cookie)).await;
+    }
+    assert_eq!(ends(&mut at_a).await, 1);
+    assert_eq!((sessions(&a), sessions(&b)), (0, 1));
+    let read = a.call("GET", "/shop/base", Some(&cookie)).await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND);
+
+    network.repair(A, B);
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    until("alive on both", Duration::from_secs(15), || {
+        sessions(&a) == 1 && a.digest() == b.digest()
+    })
+    .await;
+    for node in [&a, &b] {
+        for (name, value) in [("base", "0"), ("left", "1"), ("right", "2")] {
+            let read = node
+                .call("GET", &format!("/shop/{name}"), Some(&cookie))
+                .await;
+            assert_eq!(read.text, value, "{name} at {}", node.cluster.name());
+        }
+    }
+    assert_eq!(a.cluster.status().counters.sessions_revived, 1);
+    assert_eq!(ends(&mut at_a).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_on_both_sides_of_a_split_nothing_is_left_after_it() {
+    let network = Network::new(6);
+    let (a, b) = two(&network).await;
+    a.call("POST", "/shop/base/0", None).await;
+    let (mut at_a, mut at_b) = (a.cluster.events(), b.cluster.events());
+    network.partition(A, B);
+    a.sees(&[]).await;
+    b.sees(&[]).await;
+    tokio::time::sleep(LIMIT + 2 * TOLERANCE).await;
+    assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+    network.repair(A, B);
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    until("dropped on both", 3 * TOLERANCE, || {
+        let dropped = |node: &Node| node.cluster.status().counters.sessions_expired;
+        (dropped(&a), dropped(&b)) == (1, 1)
+    })
+    .await;
+    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_does_not_answer_puts_the_end_off() {
+    let network = Network::new(7);
+    let (a, b) = two(&network).await;
+    let mut at_a = a.cluster.events();
+    a.call("POST", "/shop/color/red", None).await;
+    tokio::time::sleep(LIMIT).await;
+    // Shorter than the drop time: B stays a member.
+    network.hold(A, B);
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(ends(&mut at_a).await, 0);
+    network.release(A, B);
+    until("gone on both", Duration::from_secs(10), || {
+        sessions(&a) + sessions(&b) == 0
+    })
+    .await;
+    assert_eq!(ends(&mut at_a).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_sessions_that_expire_at_once_are_asked_about_in_few_messages() {
+    const COUNT: u64 = 10_000;
+    let network = Network::new(8);
+    let (a, b) = two(&network).await;
+    for _ in 0..COUNT {
+        a.call("POST", "/shop/color/red", None).await;
+    }
+    assert_eq!((sessions(&a), sessions(&b)), (COUNT, COUNT));
+    until("gone on both", 2 * LIMIT, || {
+        sessions(&a) + sessions(&b) == 0
+    })
+    .await;
+    // 10 000 in 4096, and the remains of each second.
+    let batches = a.cluster.status().counters.expiry_batches;
+    assert!((3..=6).contains(&batches), "{batches} batches");
+    assert_eq!(b.cluster.status().counters.expiry_batches, 0);
+    for (node, ended) in [(&a, COUNT), (&b, 0)] {
+        let counters = node.cluster.status().counters;
+        assert_eq!(
+            (counters.sessions_expired, counters.sessions_ended),
+            (COUNT, ended)
+        );
+    }
+}
