@@ -306,6 +306,8 @@ fn no_acknowledged_write_is_lost_while_nodes_are_killed_and_started_ten_times() 
     let ports = nodes.each_ref().map(|node| Port(node.http_port()));
     let (is_over, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     let clients = 6;
+    // Written once and left alone: nothing brings them back but the transfer of state.
+    let mut quiet = Vec::new();
     let writers = thread::scope(|scope| {
         let writers: Vec<_> = (0..clients)
             .map(|_| scope.spawn(|| write_until(&is_over, &ports, &written)))
@@ -319,6 +321,9 @@ fn no_acknowledged_write_is_lost_while_nodes_are_killed_and_started_ten_times() 
         for round in 0..10 {
             more_is_written();
             let node = &mut nodes[round % 3];
+            let mut client = Client::new();
+            client.set(node, "round", &json!(round));
+            quiet.push(client);
             node.kill();
             more_is_written();
             node.start_again();
@@ -331,6 +336,12 @@ fn no_acknowledged_write_is_lost_while_nodes_are_killed_and_started_ten_times() 
     });
     nodes[0].wait_until_equal(&nodes[1], "/examples");
     nodes[0].wait_until_equal(&nodes[2], "/examples");
+    for node in &nodes {
+        for (round, client) in quiet.iter().enumerate() {
+            let session = client.clone().session(node);
+            assert_eq!(session.attribute("round"), json!(round), "{}", node.name());
+        }
+    }
     for mut writer in writers {
         for node in &nodes {
             let number = writer.client.session(node).attribute("number");
