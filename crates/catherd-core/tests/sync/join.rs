@@ -50,7 +50,6 @@ impl Course {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "an event is used up")]
     fn step(&mut self, event: Event) {
         match event {
             Event::Change(at, change) => {
