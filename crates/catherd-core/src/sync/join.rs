@@ -40,7 +40,8 @@ pub struct Pull {
 impl Join {
     /// Into how many parts the buckets are cut.
     pub const PARTS: u32 = 16;
-    /// A donor that failed this often in a row is not asked again until it comes anew.
+    /// A donor that failed this often in a row is not asked again until
+    /// [`handle_patience`](Self::handle_patience) says so, or it comes anew.
     pub const FAILURES_MAX: u32 = 3;
 
     /// A join over a table of `size` buckets, a power of two of at least [`PARTS`](Self::PARTS).
@@ -77,6 +78,19 @@ impl Join {
         self.verified.retain(|member| !gone(member));
         self.failures.retain(|member, _| !gone(member));
         self.donors = donors;
+    }
+
+    /// The connection with a donor was lost, and perhaps opened again: what it sent meanwhile may
+    /// be lost as well, so it has to be verified with anew.
+    pub fn handle_lost(&mut self, donor: Incarnation) {
+        self.verified.remove(&donor);
+        // A pull under way may have begun on the connection before.
+        self.verifying.remove(&donor);
+    }
+
+    /// Some time has passed: donors that failed are asked again.
+    pub fn handle_patience(&mut self) {
+        self.failures.clear();
     }
 
     /// A pull has come to its end, well or not.
@@ -231,6 +245,35 @@ mod tests {
         join.handle_donors([member(2)]);
         drive(&mut join, |_| false);
         assert!(join.is_verified(), "gone, it is no donor any more");
+    }
+
+    #[test]
+    fn a_donor_that_failed_is_asked_again_after_a_while() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1)]);
+        drive(&mut join, |_| true);
+        assert!(!join.is_verified());
+        assert_eq!(join.poll(), None, "given up for now");
+        join.handle_patience();
+        drive(&mut join, |_| false);
+        assert!(join.is_verified());
+    }
+
+    #[test]
+    fn a_connection_that_was_lost_is_verified_anew() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1), member(2)]);
+        drive(&mut join, |_| false);
+        join.handle_lost(member(2));
+        assert!(!join.is_verified());
+        let verifies = |pull: Pull| (pull.from, pull.buckets);
+        let again = join.poll().unwrap();
+        assert_eq!(verifies(again.clone()), (member(2), 0..4096));
+        join.handle_lost(member(2));
+        join.handle_pulled(&again, true);
+        assert!(!join.is_verified(), "that pull began before the loss");
+        drive(&mut join, |_| false);
+        assert!(join.is_verified());
     }
 
     #[test]

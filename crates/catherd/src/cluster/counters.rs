@@ -74,6 +74,8 @@ counters! {
     /// Sessions that were fetched from a member because they differed, besides the transfer at the
     /// start.
     sessions_repaired,
+    /// Requests whose session was taken over from a node that is gone.
+    takeovers,
     /// Answers that said `Catherd-Degraded: durability`.
     degraded_durability,
     /// Answers that said `Catherd-Degraded: pending`.

@@ -71,6 +71,17 @@ pub enum Event {
         /// How far it is.
         transfer: TransferStatus,
     },
+    /// A session whose node is gone is served here from now on.
+    Takeover {
+        /// The context's name.
+        context: String,
+        /// The session's keyed hash.
+        session: u64,
+        /// The route of the client's cookie.
+        from: String,
+        /// Whether what that node had confirmed is certainly here.
+        is_complete: bool,
+    },
     /// Sessions that differed were fetched from a member.
     Repaired {
         /// The context's name.
@@ -196,6 +207,10 @@ impl Event {
                 );
             }
             Self::StateTransfer { context, transfer } => log_transfer(transfer, node, context),
+            Self::Takeover { context, session, from, is_complete } => {
+                let session = format!("{session:016x}");
+                info!(node, context, session, from, is_complete, "session taken over");
+            }
             Self::Repaired {
                 context,
                 member,

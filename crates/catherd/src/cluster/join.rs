@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use catherd_core::membership::MemberEvent;
 use catherd_core::sync::{Join, Pull};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
@@ -85,6 +86,7 @@ impl Node {
         let (mut join, meter) = (Join::new(BUCKETS), Meter::default());
         let (mut views, mut pulls) = (self.channel().watch(), FuturesUnordered::new());
         let (mut told, mut is_late) = (began, false);
+        let mut events = self.events();
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             if view.is_leaving {
@@ -101,6 +103,8 @@ impl Node {
             if now >= told + PROGRESS_INTERVAL {
                 told = now;
                 self.tell_progress(context, &join, &meter, began, "running");
+                // A donor that failed may only have been slow.
+                join.handle_patience();
             }
             if timeout.is_some_and(|timeout| now >= timeout) && !is_late {
                 is_late = true;
@@ -118,6 +122,13 @@ impl Node {
                 Some((pull, is_done)) = pulls.next(), if !pulls.is_empty() => {
                     join.handle_pulled(&pull, is_done);
                 }
+                // A view that changes and changes back looks as before; the connections do not.
+                Some(event) = events.next() => match event {
+                    Event::Member(
+                        MemberEvent::Reopened(who, _) | MemberEvent::Gone(who, _),
+                    ) => join.handle_lost(who.incarnation),
+                    _ => {}
+                },
                 // The sender lives as long as the channel.
                 _ = views.changed() => {}
                 () = self.surroundings.sleep_until(wake) => {}

@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 
 use super::{ContextInner, Current, Stale};
 use crate::channel::{Fetch, Fetched};
+use crate::cluster::Event;
 use crate::layer::Degraded;
 
 /// A session that may be shown, or none, and what is weaker about it.
@@ -86,6 +87,15 @@ impl ContextInner {
         let stale = current.is_some() && (asked.missed > 0 || is_behind);
         let is_all_known = self.is_all_known(&asked, route.as_deref());
         let takeover = current.is_some() && is_gone && !is_all_known;
+        if current.is_some() && is_gone {
+            self.node.counters.takeovers.add(1);
+            self.node.emit(Event::Takeover {
+                context: self.name.clone(),
+                session: self.node.digest_key.pseudonym(key),
+                from: route.clone().unwrap_or_default(),
+                is_complete: is_all_known,
+            });
+        }
         if stale {
             self.node.counters.stale_answers.add(1);
             if self.manager.stale == Stale::Refuse {
