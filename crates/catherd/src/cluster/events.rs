@@ -207,9 +207,17 @@ impl Event {
                 );
             }
             Self::StateTransfer { context, transfer } => log_transfer(transfer, node, context),
-            Self::Takeover { context, session, from, is_complete } => {
+            Self::Takeover {
+                context,
+                session,
+                from,
+                is_complete,
+            } => {
                 let session = format!("{session:016x}");
-                info!(node, context, session, from, is_complete, "session taken over");
+                info!(
+                    node,
+                    context, session, from, is_complete, "session taken over"
+                );
             }
             Self::Repaired {
                 context,

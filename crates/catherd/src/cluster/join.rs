@@ -123,12 +123,14 @@ impl Node {
                     join.handle_pulled(&pull, is_done);
                 }
                 // A view that changes and changes back looks as before; the connections do not.
-                Some(event) = events.next() => match event {
-                    Event::Member(
+                Some(event) = events.next() => {
+                    if let Event::Member(
                         MemberEvent::Reopened(who, _) | MemberEvent::Gone(who, _),
-                    ) => join.handle_lost(who.incarnation),
-                    _ => {}
-                },
+                    ) = event
+                    {
+                        join.handle_lost(who.incarnation);
+                    }
+                }
                 // The sender lives as long as the channel.
                 _ = views.changed() => {}
                 () = self.surroundings.sleep_until(wake) => {}
