@@ -5,36 +5,13 @@ mod farm;
 
 use std::time::Duration;
 
-use axum::extract::Path;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, Event, Events, Manager, Session, SessionEnd};
-use farm::{A, B, Node};
+use catherd::{Event, Events, Manager, SessionEnd};
+use farm::{A, B, Node, attributes};
 use http::StatusCode;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOLERANCE: Duration = Duration::from_secs(10);
-
-fn app() -> Router {
-    async fn set(
-        Extension(session): Extension<Session>,
-        Path((name, value)): Path<(String, String)>,
-    ) -> String {
-        session.insert(Attribute::from(name), &value).unwrap();
-        session.id().unwrap()
-    }
-    async fn read(
-        Extension(session): Extension<Session>,
-        Path(name): Path<String>,
-    ) -> Result<String, StatusCode> {
-        let value = session.get::<String>(Attribute::from(name)).unwrap();
-        value.ok_or(StatusCode::NOT_FOUND)
-    }
-    Router::new()
-        .route("/shop/{name}/{value}", post(set))
-        .route("/shop/{name}", get(read))
-}
 
 async fn start(host: &Host, name: &str) -> Node {
     let cluster = farm::builder(host, name, "one")
@@ -48,7 +25,7 @@ async fn start(host: &Host, name: &str) -> Node {
         .build()
         .unwrap();
     Node {
-        app: app().layer(context.layer()),
+        app: attributes().layer(context.layer()),
         cluster,
     }
 }

@@ -5,44 +5,20 @@ mod farm;
 
 use std::time::Duration;
 
-use axum::extract::Path;
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Extension, Router};
 use catherd::core::membership::MemberEvent;
 use catherd::testing::Network;
-use catherd::{Attribute, Event, Session};
-use farm::{A, B, Node, two_with};
+use catherd::{Cluster, Event, Manager, Session};
+use farm::{A, B, Node, attributes, two_with};
 use http::StatusCode;
 
 fn app() -> Router {
-    async fn set(
-        Extension(session): Extension<Session>,
-        Path((name, value)): Path<(String, String)>,
-    ) -> Result<String, (StatusCode, String)> {
-        session
-            .insert(Attribute::from(name), &value)
-            .map(|()| session.id().unwrap())
-            .map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()))
-    }
-    async fn read(
-        Extension(session): Extension<Session>,
-        Path(name): Path<String>,
-    ) -> Result<String, StatusCode> {
-        let value = session.get::<String>(Attribute::from(name)).unwrap();
-        value.ok_or(StatusCode::NOT_FOUND)
-    }
-    async fn end(Extension(session): Extension<Session>) -> String {
-        session.invalidate().to_string()
-    }
     async fn cycle(Extension(session): Extension<Session>) -> String {
         session.cycle_id();
         session.id().unwrap_or_default()
     }
-    Router::new()
-        .route("/shop/{name}/{value}", post(set))
-        .route("/shop/{name}", get(read))
-        .route("/shop/end", post(end))
-        .route("/shop/cycle", post(cycle))
+    attributes().route("/shop/cycle", post(cycle))
 }
 
 async fn two(network: &Network) -> (Node, Node) {
@@ -160,6 +136,46 @@ async fn a_change_of_id_ends_the_old_key_and_keeps_the_content() {
         b.call("GET", "/shop/color", Some(&old)).await.status,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_id_on_a_node_alone_says_that_there_is_no_copy() {
+    let network = Network::new(12);
+    let (a, b) = two(&network).await;
+    let cookie = a
+        .call("POST", "/shop/color/red", None)
+        .await
+        .cookie
+        .unwrap();
+    network.crash(A);
+    b.sees(&[]).await;
+    let moved = b.call("POST", "/shop/cycle", Some(&cookie)).await;
+    assert_eq!(moved.degraded.as_deref(), Some("durability, pending"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_session_whose_request_dies_leaves_nothing() {
+    let cluster = Cluster::builder().start_local().unwrap();
+    let context = cluster
+        .context("/shop")
+        .manager(Manager::standard())
+        .build()
+        .unwrap();
+    async fn set_and_hang(Extension(session): Extension<Session>) {
+        session.insert("color", &"red").unwrap();
+        std::future::pending().await
+    }
+    let hang = Router::new()
+        .route("/shop/hang", post(set_and_hang))
+        .layer(context.layer());
+    let call = farm::call(hang, "POST", "/shop/hang", None);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), call)
+            .await
+            .is_err()
+    );
+    let status = &cluster.status().contexts[0];
+    assert_eq!((status.sessions, status.tombstones), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

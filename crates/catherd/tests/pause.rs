@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Path;
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Extension, Router};
 use catherd::env::Env as _;
 use catherd::testing::Network;
 use catherd::{Attribute, Session};
-use farm::{A, B, Node, call, respond, two_with};
+use farm::{A, B, Node, attributes, call, respond, two_with};
 use http::{StatusCode, header};
 use tokio::sync::Notify;
 
@@ -20,25 +20,6 @@ use tokio::sync::Notify;
 const LONG: Duration = Duration::from_secs(9);
 
 fn app() -> Router {
-    async fn set(
-        Extension(session): Extension<Session>,
-        Path((name, value)): Path<(String, String)>,
-    ) -> String {
-        session.insert(Attribute::from(name), &value).unwrap();
-        session.id().unwrap()
-    }
-    async fn read(
-        Extension(session): Extension<Session>,
-        Path(name): Path<String>,
-    ) -> Result<String, StatusCode> {
-        session
-            .get::<String>(Attribute::from(name))
-            .unwrap()
-            .ok_or(StatusCode::NOT_FOUND)
-    }
-    async fn end(Extension(session): Extension<Session>) -> String {
-        session.invalidate().to_string()
-    }
     async fn late(
         Extension(session): Extension<Session>,
         Extension(gate): Extension<Arc<Notify>>,
@@ -48,11 +29,7 @@ fn app() -> Router {
         gate.notify_one();
         gate.notified().await;
     }
-    Router::new()
-        .route("/shop/{name}/{value}", post(set))
-        .route("/shop/{name}", get(read))
-        .route("/shop/end", post(end))
-        .route("/shop/late/{name}/{value}", post(late))
+    attributes().route("/shop/late/{name}/{value}", post(late))
 }
 
 /// Waits until the node has joined again so many times.

@@ -5,41 +5,12 @@ mod farm;
 
 use std::time::Duration;
 
-use axum::extract::Path;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use catherd::testing::Network;
-use catherd::{Attribute, Cluster, Event, Manager, OnTransferTimeout, Session};
-use farm::{A, B, Node, two_with};
+use catherd::{Cluster, Event, Manager, OnTransferTimeout};
+use farm::{A, B, Node, attributes, two_with};
 use http::StatusCode;
 
 const C: [u8; 4] = [10, 0, 0, 3];
-
-fn app() -> Router {
-    async fn set(
-        Extension(session): Extension<Session>,
-        Path((name, value)): Path<(String, String)>,
-    ) -> String {
-        session.insert(Attribute::from(name), &value).unwrap();
-        session.id().unwrap()
-    }
-    async fn read(
-        Extension(session): Extension<Session>,
-        Path(name): Path<String>,
-    ) -> Result<String, StatusCode> {
-        session
-            .get::<String>(Attribute::from(name))
-            .unwrap()
-            .ok_or(StatusCode::NOT_FOUND)
-    }
-    async fn end(Extension(session): Extension<Session>) -> String {
-        session.invalidate().to_string()
-    }
-    Router::new()
-        .route("/shop/{name}/{value}", post(set))
-        .route("/shop/{name}", get(read))
-        .route("/shop/end", post(end))
-}
 
 async fn fill(node: &Node, sessions: usize) -> Vec<String> {
     let mut cookies = Vec::new();
@@ -82,12 +53,12 @@ async fn whole(nodes: &[&Node], within: Duration) {
 #[tokio::test(start_paused = true)]
 async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
     let network = Network::new(1);
-    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    let a = Node::start(&network.host(A), "A", "one", attributes()).await;
     a.cluster.ready().await;
     let cookies = fill(&a, 1000).await;
     a.call("POST", "/shop/end", Some(&cookies[0])).await;
 
-    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    let b = Node::start(&network.host(B), "B", "one", attributes()).await;
     b.cluster.ready().await;
     assert_eq!(sessions(&b), 999);
     assert_eq!(b.cluster.status().contexts[0].tombstones, 1);
@@ -104,7 +75,7 @@ async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
 #[tokio::test(start_paused = true)]
 async fn a_donor_that_dies_in_the_middle_is_replaced() {
     let network = Network::new(2);
-    let (a, b) = two_with(&network, app).await;
+    let (a, b) = two_with(&network, attributes).await;
     fill(&a, 3000).await;
     // Slow enough that the transfer takes a while.
     let slow = catherd::testing::Link {
@@ -112,7 +83,7 @@ async fn a_donor_that_dies_in_the_middle_is_replaced() {
         ..catherd::testing::Link::default()
     };
     network.set_links(slow);
-    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    let c = Node::start(&network.host(C), "C", "one", attributes()).await;
     let crash = async {
         while sessions(&c) < 500 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -128,10 +99,10 @@ async fn a_donor_that_dies_in_the_middle_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn writes_logouts_and_new_sessions_during_the_transfer_are_not_lost() {
     let network = Network::new(3);
-    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    let a = Node::start(&network.host(A), "A", "one", attributes()).await;
     a.cluster.ready().await;
     let cookies = fill(&a, 2000).await;
-    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    let b = Node::start(&network.host(B), "B", "one", attributes()).await;
     let traffic = async {
         for (at, cookie) in cookies.iter().enumerate().step_by(7) {
             match at % 3 {
@@ -151,7 +122,7 @@ async fn writes_logouts_and_new_sessions_during_the_transfer_are_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn h39_a_node_that_was_started_again_has_what_the_other_wrote() {
     let network = Network::new(4);
-    let (a, b) = two_with(&network, app).await;
+    let (a, b) = two_with(&network, attributes).await;
     let cookie = a
         .call("POST", "/shop/color/red", None)
         .await
@@ -160,7 +131,7 @@ async fn h39_a_node_that_was_started_again_has_what_the_other_wrote() {
     network.crash(A);
     b.sees(&[]).await;
     b.call("POST", "/shop/color/blue", Some(&cookie)).await;
-    let again = Node::start(&network.host(A), "A", "one", app()).await;
+    let again = Node::start(&network.host(A), "A", "one", attributes()).await;
     again.cluster.ready().await;
     assert_eq!(again.digest(), b.digest());
     assert_eq!(
@@ -172,7 +143,7 @@ async fn h39_a_node_that_was_started_again_has_what_the_other_wrote() {
 #[tokio::test(start_paused = true)]
 async fn after_a_split_both_sides_have_the_writes_of_both() {
     let network = Network::new(5);
-    let (a, b) = two_with(&network, app).await;
+    let (a, b) = two_with(&network, attributes).await;
     let kept = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
     let ended = a.call("POST", "/shop/base/0", None).await.cookie.unwrap();
     network.partition(A, B);
@@ -208,11 +179,11 @@ async fn after_a_split_both_sides_have_the_writes_of_both() {
 #[tokio::test(start_paused = true)]
 async fn two_nodes_that_join_at_once_both_get_everything() {
     let network = Network::new(6);
-    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    let a = Node::start(&network.host(A), "A", "one", attributes()).await;
     a.cluster.ready().await;
     fill(&a, 500).await;
-    let b = Node::start(&network.host(B), "B", "one", app()).await;
-    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    let b = Node::start(&network.host(B), "B", "one", attributes()).await;
+    let c = Node::start(&network.host(C), "C", "one", attributes()).await;
     tokio::join!(b.cluster.ready(), c.cluster.ready());
     assert_eq!((sessions(&b), sessions(&c)), (500, 500));
     assert_eq!((a.digest(), a.digest()), (b.digest(), c.digest()));
@@ -224,7 +195,7 @@ async fn two_nodes_that_join_at_once_both_get_everything() {
 async fn h27_state_that_does_not_come_in_time_is_said_and_the_policy_decides() {
     for policy in [OnTransferTimeout::Start, OnTransferTimeout::StayClosed] {
         let network = Network::new(7);
-        let a = Node::start(&network.host(A), "A", "one", app()).await;
+        let a = Node::start(&network.host(A), "A", "one", attributes()).await;
         a.cluster.ready().await;
         fill(&a, 3000).await;
         // Enough for heartbeats and probes, and half a minute for the state.
@@ -245,7 +216,7 @@ async fn h27_state_that_does_not_come_in_time_is_said_and_the_policy_decides() {
             .on_state_transfer_timeout(policy);
         let context = cluster.context("/shop").manager(manager).build().unwrap();
         let b = Node {
-            app: app().layer(context.layer()),
+            app: attributes().layer(context.layer()),
             cluster,
         };
         b.cluster

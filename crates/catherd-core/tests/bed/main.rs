@@ -47,7 +47,7 @@ fn run(seed: u64, steps: usize) -> Bed {
     for _ in 0..steps {
         bed.step(&mut random);
     }
-    bed.quiet(&mut random);
+    bed.quiet();
     bed
 }
 

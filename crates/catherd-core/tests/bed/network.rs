@@ -111,7 +111,7 @@ impl Bed {
     }
 
     /// No more faults and requests: everything arrives, and what was marked is repaired.
-    pub(crate) fn quiet(&mut self, random: &mut Random) {
+    pub(crate) fn quiet(&mut self) {
         loop {
             let busy = self.connections.iter().any(|connection| {
                 !connection.wire.is_empty()
@@ -122,7 +122,7 @@ impl Bed {
                 break;
             }
             for at in 0..self.connections.len() {
-                self.deliver_all(at, random);
+                self.deliver_all(at);
             }
         }
         for (from, to, key) in std::mem::take(&mut self.marked) {
@@ -318,7 +318,7 @@ impl Bed {
         self.give_ack(at);
     }
 
-    fn deliver_all(&mut self, at: usize, random: &mut Random) {
+    fn deliver_all(&mut self, at: usize) {
         while !self.connections[at].wire.is_empty() {
             self.receive(at);
         }
@@ -326,7 +326,6 @@ impl Bed {
         while !self.connections[at].acks.is_empty() {
             self.take_ack(at);
         }
-        let _ = random;
         self.pump(at);
     }
 

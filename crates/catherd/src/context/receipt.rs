@@ -31,6 +31,11 @@ impl Receipt {
         }))
     }
 
+    /// The same frame seen as a write: a change of id carries the session to its new key.
+    pub(crate) fn of_a_write(&self, copy_wanted: bool) -> Self {
+        Self::new(self.0.tickets.clone(), copy_wanted)
+    }
+
     /// Whether all who had to have acknowledged; if not, the answer says "degraded".
     pub(crate) fn poll(&self, channel: &dyn Channel, cx: &mut Context<'_>) -> Poll<bool> {
         if self.0.confirmed.load(Ordering::Relaxed) {

@@ -112,10 +112,6 @@ impl ContextInner {
                 }
                 let life = self.tombstone_life(state.idle_limit());
                 self.destroyed(key, why);
-                if !self.manager.is_replicated() {
-                    slot.entry = Some(Entry::Ended { at: now, life });
-                    return None;
-                }
                 let tombstone = Entry::end(&mut slot.entry, key, now, life)?;
                 self.queue(now, &[tombstone], None, FrameClass::Tombstone)
             })
@@ -161,7 +157,10 @@ impl ContextInner {
                     .flatten()
                     .collect();
                 let receipt = self.queue(now, &fragments, None, class);
-                new.receipt.clone_from(&receipt);
+                let is_synchronous = self.node.mode.is_synchronous();
+                new.receipt = receipt
+                    .as_ref()
+                    .map(|receipt| receipt.of_a_write(is_synchronous));
                 Some((
                     Current {
                         cell: Arc::clone(cell),

@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Cluster, ClusterBuilder, Degraded, Manager};
+use catherd::{Attribute, Cluster, ClusterBuilder, Degraded, Manager, Session};
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 
@@ -141,4 +143,31 @@ impl Answer {
             text: String::from_utf8(body.to_vec()).unwrap(),
         }
     }
+}
+
+/// An application that sets, reads and ends: `/shop/NAME/VALUE`, `/shop/NAME`, `/shop/end`.
+pub(crate) fn attributes() -> Router {
+    async fn set(
+        Extension(session): Extension<Session>,
+        Path((name, value)): Path<(String, String)>,
+    ) -> String {
+        session.insert(Attribute::from(name), &value).unwrap();
+        session.id().unwrap()
+    }
+    async fn read(
+        Extension(session): Extension<Session>,
+        Path(name): Path<String>,
+    ) -> Result<String, StatusCode> {
+        session
+            .get::<String>(Attribute::from(name))
+            .unwrap()
+            .ok_or(StatusCode::NOT_FOUND)
+    }
+    async fn end(Extension(session): Extension<Session>) -> String {
+        session.invalidate().to_string()
+    }
+    Router::new()
+        .route("/shop/{name}/{value}", post(set))
+        .route("/shop/{name}", get(read))
+        .route("/shop/end", post(end))
 }
