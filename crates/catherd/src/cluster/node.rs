@@ -1,6 +1,6 @@
 //! What all parts of a node share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId};
-use catherd_core::membership::MemberEvent;
+use catherd_core::membership::{MemberEvent, MemberName};
 use catherd_core::message::{Answer, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
 use catherd_core::sync::{Comparison, Summaries};
@@ -46,8 +46,8 @@ pub(crate) struct Node {
     pub(super) repair: Repair,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Names of all members that were ever in the view.
-    known: Mutex<BTreeSet<String>>,
+    /// Names of all members that were ever in the view, and under which each process was.
+    known: Mutex<(BTreeSet<String>, BTreeMap<Incarnation, String>)>,
 }
 
 impl Node {
@@ -176,13 +176,22 @@ impl Node {
 
     /// Whether the node with this name was ever in the view, or is this one.
     pub(crate) fn has_known(&self, name: &str) -> bool {
-        name == self.name || self.known.lock().contains(name)
+        name == self.name || self.known.lock().0.contains(name)
     }
 
-    fn note_known(&self, name: &str) {
+    /// The name of a process that was ever in the view.
+    pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<String> {
+        self.known.lock().1.get(&incarnation).cloned()
+    }
+
+    fn note_known(&self, who: &MemberName) {
         let mut known = self.known.lock();
-        if known.len() < KNOWN_MAX {
-            known.insert(name.to_owned());
+        let (names, processes) = &mut *known;
+        if names.len() < KNOWN_MAX {
+            names.insert(who.name.clone());
+        }
+        if processes.len() < KNOWN_MAX {
+            processes.insert(who.incarnation, who.name.clone());
         }
     }
 
@@ -345,7 +354,7 @@ impl Delivery for Node {
                 self.repair
                     .soon(who.incarnation, self.surroundings.now(), true);
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_known(&who.name),
+            Event::Member(MemberEvent::Added(who)) => self.note_known(who),
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

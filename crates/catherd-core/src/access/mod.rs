@@ -1,0 +1,32 @@
+//! What happens before a request sees its session: is the copy here new enough?
+//!
+//! The route in the cookie names the node that showed this client the session last. A request that
+//! arrives elsewhere asks that node first, so that a client never sees an older session than the
+//! one it saw. Sticky traffic asks nobody.
+//!
+//! The first row that fits says whom to ask; after the answers it is looked up again:
+//!
+//! | the request arrives where … | is asked |
+//! |---|---|
+//! | the copy is complete, the route is this node's, and it has served the session | nobody |
+//! | the route names another member in view | that member; if it has not served the session, the node of the route counts as gone |
+//! | the node of the route, or the owner, is not in view | every member, once, side by side |
+//! | the copy is behind, idle or absent | the owner, then the other members |
+//!
+//! | the answer is flagged | when |
+//! |---|---|
+//! | `stale` | an asked member in view has not answered in time, or a write is known to be missing |
+//! | `takeover` | the node of the route, or the owner, is gone, and what it had confirmed is not certainly here; until a request comes with this node's route |
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `machine` | the rows |
+//! | `verdict` | what comes of them |
+
+mod machine;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use machine::{Access, Ask, Here, Moment, Policy, Step};
+pub use verdict::{Flags, Takeover, Verdict};
