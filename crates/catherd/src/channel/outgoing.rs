@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ pub(super) struct Link {
     delivery: Arc<dyn Delivery>,
     surroundings: Arc<dyn Surroundings>,
     ack_timeout: Duration,
+    /// The link is free while at most so many bytes and frames are queued.
+    free: (usize, usize),
+    /// Something was marked since the link was free.
+    has_marks: AtomicBool,
     inner: Mutex<Inner>,
     /// The link's task has something to write, or a deadline to look at.
     stirred: Notify,
@@ -105,6 +109,13 @@ impl Link {
             delivery,
             surroundings,
             ack_timeout: config.ack_timeout,
+            free: (
+                config.queue_bytes_max / FREE_SHARE,
+                config
+                    .queue_frames_max
+                    .map_or(usize::MAX, |max| max / FREE_SHARE),
+            ),
+            has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 outbox: Outbox::new(config),
                 writer,
@@ -165,6 +176,27 @@ impl Link {
             }
         }
         self.attend();
+        self.tell_if_free();
+    }
+
+    /// What was marked is repaired when its bytes are not in the way of others: the queue has
+    /// drained to a part of its bound, and the member answers.
+    fn tell_if_free(&self) {
+        if !self.has_marks.load(Ordering::Acquire) {
+            return;
+        }
+        {
+            let inner = self.inner.lock();
+            let snapshot = inner.outbox.snapshot(self.surroundings.now());
+            let queued = snapshot.queued_bytes + inner.unsent.len();
+            let has_drained = queued <= self.free.0 && snapshot.queued_frames <= self.free.1;
+            if inner.closed || snapshot.is_suspect || !has_drained {
+                return;
+            }
+        }
+        if self.has_marks.swap(false, Ordering::AcqRel) {
+            self.delivery.link_free(self.member);
+        }
     }
 
     /// What has become of a frame.
@@ -295,6 +327,7 @@ impl Link {
             unacknowledged_frames: snapshot.unacknowledged_frames as u64,
             is_slow: snapshot.is_suspect,
             written_frames: snapshot.written_frames,
+            marked_buckets: 0,
         }
     }
 
@@ -541,8 +574,13 @@ impl Link {
                     name: self.name.clone(),
                 });
             }
-            OutboxEffect::Marked { context, key } => {
-                self.delivery.marked(self.member, context, key);
+            OutboxEffect::Marked {
+                context,
+                key,
+                class,
+            } => {
+                self.delivery.marked(self.member, context, key, class);
+                self.has_marks.store(true, Ordering::Release);
             }
             OutboxEffect::Ended { context, key } => {
                 self.delivery.ended_at(self.member, context, key);
@@ -571,6 +609,9 @@ fn noop_context() -> Context<'static> {
 pub(super) fn bad(error: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
+
+/// A queue with at most this part of what it may hold has drained.
+const FREE_SHARE: usize = 4;
 
 /// The room for one read.
 pub(super) const READ_BYTES: usize = 32 * 1024;

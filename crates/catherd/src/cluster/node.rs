@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use catherd_core::key::Key;
-use catherd_core::link::{Applied, ContextId};
+use catherd_core::link::{Applied, ContextId, FrameClass};
 use catherd_core::membership::{MemberEvent, MemberName};
 use catherd_core::message::{Answer, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
@@ -143,7 +143,7 @@ impl Node {
     pub(crate) fn compare_soon(&self) {
         let now = self.surroundings.now();
         for member in &self.channel().view().members {
-            self.repair.soon(member.incarnation, now, true);
+            self.repair.soon(member.incarnation, now);
         }
     }
 
@@ -282,8 +282,12 @@ impl Delivery for Node {
             return Summaries::default();
         };
         let summaries = comparison.answer(&context.table);
-        if comparison.is_mutual && comparison.is_unequal(&context.table) {
-            self.repair.soon(from, self.surroundings.now(), false);
+        if comparison.is_mutual {
+            let unequal = comparison.unequal(&context.table);
+            if !unequal.is_empty() {
+                let now = self.surroundings.now();
+                self.repair.pull_from(from, now, context.id, &unequal);
+            }
         }
         summaries
     }
@@ -314,9 +318,14 @@ impl Delivery for Node {
         self.numbered(context)?.encode_since(key, since)
     }
 
-    fn marked(&self, at: Incarnation, _context: ContextId, _key: Key) {
-        self.counters.marked_for_repair.add(1);
-        self.repair.soon(at, self.surroundings.now(), true);
+    fn marked(&self, at: Incarnation, context: ContextId, key: Key, class: FrameClass) {
+        if let Some(context) = self.numbered(context) {
+            self.mark(at, &context, key, class == FrameClass::Tombstone);
+        }
+    }
+
+    fn link_free(&self, to: Incarnation) {
+        self.repair.link_free(to, self.surroundings.now());
     }
 
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key) {
@@ -352,7 +361,7 @@ impl Delivery for Node {
             // What was on the old connection may be lost.
             Event::Member(MemberEvent::Reopened(who, _)) => {
                 self.repair
-                    .soon(who.incarnation, self.surroundings.now(), true);
+                    .reopened(who.incarnation, self.surroundings.now());
             }
             Event::Member(MemberEvent::Added(who)) => self.note_known(who),
             _ => {}
