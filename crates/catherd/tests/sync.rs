@@ -5,8 +5,10 @@ mod farm;
 
 use std::time::Duration;
 
+use axum::Extension;
+use axum::routing::post;
 use catherd::testing::Network;
-use catherd::{Cluster, CountersStatus, Event, Manager, OnTransferTimeout};
+use catherd::{Cluster, CountersStatus, Event, Manager, OnTransferTimeout, Session};
 use farm::{A, B, Node, attributes, two_with};
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -247,9 +249,19 @@ fn counters(node: &Node) -> CountersStatus {
     node.cluster.status().counters
 }
 
-/// An overflow: bounded memory and an exact repair.
 #[tokio::test(start_paused = true)]
 async fn of_what_a_full_queue_shed_exactly_the_marked_buckets_are_compared() {
+    overflows(200_000).await;
+}
+
+/// All that was shed makes one answer, and that takes longer than a member has for it.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_too_slow_for_a_large_answer_is_asked_for_less() {
+    overflows(40_000).await;
+}
+
+/// An overflow: bounded memory and an exact repair.
+async fn overflows(bytes_per_second: u64) {
     let network = Network::new(8);
     let start = |ip, name| {
         let host = network.host(ip);
@@ -266,7 +278,7 @@ async fn of_what_a_full_queue_shed_exactly_the_marked_buckets_are_compared() {
     fill(&a, 20).await;
     whole(&[&a, &b], Duration::from_secs(5)).await;
     let slow = catherd::testing::Link {
-        bytes_per_second: Some(200_000),
+        bytes_per_second: Some(bytes_per_second),
         ..catherd::testing::Link::default()
     };
     network.set_link(A, B, slow);
@@ -331,4 +343,36 @@ async fn a_logout_that_was_not_acknowledged_in_time_leaves_the_mark_of_its_bucke
     whole(&[&a, &b], Duration::from_secs(30)).await;
     assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
     assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+}
+
+/// The queue knows one of the two keys, so the other may be anywhere.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_id_that_was_not_acknowledged_in_time_marks_every_bucket() {
+    async fn cycle(Extension(session): Extension<Session>) -> String {
+        session.cycle_id().to_string()
+    }
+    let app = || attributes().route("/shop/cycle", post(cycle));
+    let network = Network::new(10);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one")
+            .ack_timeout(Duration::from_secs(1))
+            .drop_time(Duration::from_secs(60))
+            .repair_interval(Duration::from_secs(3600));
+        async move { Node::start_as(builder, &host, app()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    let cookie = fill(&a, 1).await.remove(0);
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    network.hold(A, B);
+    let moved = a.call("POST", "/shop/cycle", Some(&cookie)).await;
+    assert!(moved.degraded.unwrap().contains("pending"));
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 4096);
+    network.release(A, B);
+    whole(&[&a, &b], Duration::from_secs(30)).await;
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
+    let read = b.call("GET", "/shop/number", moved.cookie.as_deref()).await;
+    assert_eq!(read.text, "0");
 }

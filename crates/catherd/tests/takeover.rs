@@ -134,6 +134,33 @@ async fn a_request_right_after_a_crash_takes_over_and_is_not_stale() {
     assert_eq!((counters.takeovers, counters.stale_answers), (1, 0));
 }
 
+/// What is confirmed when it is written may have died on its way.
+#[tokio::test(start_paused = true)]
+async fn where_nobody_waits_for_acknowledgements_a_takeover_is_always_said() {
+    let network = Network::new(8);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one").wait_for_ack(false);
+        async move { Node::start_as(builder, &host, app()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    while b.cluster.status().contexts[0].sessions == 0 {
+        tokio::task::yield_now().await;
+    }
+    network.crash(A);
+    b.sees(&[]).await;
+    let read = b.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*read.text, read.degraded.as_deref()),
+        ("1", Some("takeover"))
+    );
+    let again = b.call("GET", "/shop/read", read.cookie.as_deref()).await;
+    assert_eq!((&*again.text, again.degraded), ("1", None));
+}
+
 /// A silent member may have the session that nobody else knows.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_only_a_silent_member_may_have_is_not_taken_for_none() {

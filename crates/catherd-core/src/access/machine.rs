@@ -33,7 +33,8 @@ pub struct Policy {
     /// Whether cookies get the route of the node that answers. Only then a route says who has
     /// shown the session last (HOW-TO, "Configuration Example": `JvmRouteBinderValve`).
     pub rewrites_route: bool,
-    /// Whether a write is confirmed only when its holders have it (`replicationMode`).
+    /// Whether a write is confirmed only when its holders have applied it (`replicationMode`,
+    /// `waitForAck`).
     pub is_synchronous: bool,
     /// Whether a request is refused rather than served what may be old (`stale="refuse"`).
     pub refuses_stale: bool,

@@ -9,14 +9,20 @@
 //! | the request arrives where … | is asked |
 //! |---|---|
 //! | the copy is complete, the route is this node's, and it has served the session | nobody |
-//! | the route names another member in view | that member; if it has not served the session, the node of the route counts as gone |
+//! | the route names another member in view | that member |
 //! | the node of the route, or the owner, is not in view | every member, once, side by side |
 //! | the copy is behind, idle or absent | the owner, then the other members |
 //!
+//! A member that the route names and that has not served the session is another process than the
+//! route means: the node of the route counts as gone.
+//!
 //! | the answer is flagged | when |
 //! |---|---|
-//! | `stale` | an asked member in view has not answered in time, or a write is known to be missing |
-//! | `takeover` | the node of the route, or the owner, is gone, and what it had confirmed is not certainly here; until a request comes with this node's route |
+//! | `stale` | an asked member in view has not answered, or a write is known to be missing |
+//! | `takeover` | the node of the route, or the owner, is gone, and may have confirmed more |
+//!
+//! A takeover is flagged until a request comes with this node's route. The rules are in
+//! `docs/access.md`.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -489,6 +489,7 @@ impl Link {
                 () = self.surroundings.sleep_until(at) => {
                     self.inner.lock().outbox.handle_timeout(self.surroundings.now());
                     self.attend();
+                    self.tell_if_free();
                 }
             }
         }

@@ -22,6 +22,13 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// One fetch asks for at most this many sessions.
 const FETCH_MAX: usize = 256;
 
+/// How often in a row less is asked for before a member has failed.
+const RETRIES: u32 = 2;
+
+/// A fetch without an answer is followed by one of this part of it: an answer may have been too
+/// large for the link.
+const RETRY_SHARE: usize = 8;
+
 /// Which buckets of a context are compared.
 #[derive(Clone, Debug)]
 pub(super) enum Buckets {
@@ -134,8 +141,9 @@ impl Node {
         mut keys: Vec<Key>,
         meter: &Meter,
     ) -> Result<(), Unanswered> {
+        let (mut most, mut failures) = (FETCH_MAX, 0);
         while !keys.is_empty() {
-            let batch = &keys[..keys.len().min(FETCH_MAX)];
+            let batch = &keys[..keys.len().min(most)];
             let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
             let deadline = self.surroundings.now() + ANSWER_TIME;
             let fetch = Fetch {
@@ -143,10 +151,18 @@ impl Node {
                 wanted,
                 route: String::new(),
             };
-            let answers = self.channel().fetch(from, fetch, deadline).await?.answers;
-            if answers.is_empty() {
-                return Err(Unanswered);
-            }
+            let answers = match self.channel().fetch(from, fetch, deadline).await {
+                Ok(fetched) if fetched.answers.is_empty() => return Err(Unanswered),
+                Ok(fetched) => fetched.answers,
+                Err(Unanswered) if failures < RETRIES && batch.len() > 1 => {
+                    failures += 1;
+                    most = (batch.len() / RETRY_SHARE).max(1);
+                    continue;
+                }
+                Err(Unanswered) => return Err(Unanswered),
+            };
+            failures = 0;
+            most = (most * 2).min(FETCH_MAX);
             // Members answer in the order of the question, as far as a message goes.
             let answered = answers.len().min(batch.len());
             for answer in answers {
