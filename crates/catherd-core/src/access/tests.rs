@@ -470,7 +470,11 @@ fn any_sight() -> impl Strategy<Value = Sight> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2048, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 2048,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// For whatever members do: it ends, asks nobody twice, and says what it must.
     #[test]
