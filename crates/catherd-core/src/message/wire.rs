@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::limits::Shape;
 use crate::expiry::Inquiry;
+use crate::sync::Marks;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -329,11 +330,16 @@ pub(super) struct Buckets {
     pub(super) digests: Vec<u64>,
     #[prost(bool, tag = "6")]
     pub(super) mutual: bool,
+    /// Which buckets the digests are of; empty if they follow one another.
+    #[prost(uint32, repeated, packed = "true", tag = "7")]
+    pub(super) only: Vec<u32>,
 }
+
+const ONLY_MAX: usize = Marks::SIZE as usize;
 
 pub(super) const BUCKETS: Shape = Shape {
     nested: &[],
-    leaves: &[(2, 1024), (5, 8 << 16)],
+    leaves: &[(2, 1024), (5, 8 << 16), (7, ONLY_MAX * 2)],
     plain_max: 16,
 };
 

@@ -81,6 +81,18 @@ fn fragments(fragment: &Raw) -> Bytes {
     Raw::new().bytes(1, b"/shop").message(2, fragment).payload()
 }
 
+/// So many digests of named buckets of a table of 4096.
+fn buckets(named: &[u64], digests: usize) -> Raw {
+    let numbers = named
+        .iter()
+        .fold(Raw::new(), |raw, &bucket| raw.varint(bucket));
+    Raw::new()
+        .number(3, 4096)
+        .number(4, named[0])
+        .bytes(5, &vec![7; 8 * digests])
+        .bytes(7, &numbers.0)
+}
+
 fn refusal(kind: FrameKind, payload: &Bytes) -> Option<DecodeError> {
     decode(kind, payload, None).err()
 }
@@ -452,6 +464,36 @@ fn bombs_are_refused_before_they_are_decoded() {
             FrameKind::Buckets,
             Raw::new().number(3, 4096).number(4, 4096).bytes(5, &[7; 8]),
             Malformed,
+        ),
+        (
+            "buckets that are named, and one digest too few",
+            FrameKind::Buckets,
+            buckets(&[7, 8], 1),
+            Malformed,
+        ),
+        (
+            "named buckets that do not ascend",
+            FrameKind::Buckets,
+            buckets(&[7, 7], 2),
+            Malformed,
+        ),
+        (
+            "named buckets of which the first is another",
+            FrameKind::Buckets,
+            buckets(&[7, 8], 2).number(4, 6),
+            Malformed,
+        ),
+        (
+            "a named bucket beyond the end of the table",
+            FrameKind::Buckets,
+            buckets(&[7, 4096], 2),
+            Malformed,
+        ),
+        (
+            "more named buckets than there are",
+            FrameKind::Buckets,
+            Raw::new().number(3, 1 << 16).bytes(7, &[1; 8193]),
+            TooLong,
         ),
         (
             "a summary without a digest",

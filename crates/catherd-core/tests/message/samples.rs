@@ -228,6 +228,21 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     size: 4096,
                     from: 16,
                     digests: vec![0, 0x1122_3344_5566_7788, u64::MAX],
+                    only: Vec::new(),
+                    is_mutual: true,
+                },
+            },
+        ),
+        (
+            "buckets-marked",
+            Message::Buckets {
+                question: 13,
+                context: context(),
+                comparison: Comparison {
+                    size: 4096,
+                    from: 16,
+                    digests: vec![0, 0x1122_3344_5566_7788, u64::MAX],
+                    only: vec![16, 300, 4095],
                     is_mutual: true,
                 },
             },
@@ -538,21 +553,26 @@ fn any_buckets() -> impl Strategy<Value = Message> {
         5..=16_u32,
         0..9_u32,
         digests,
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|(question, context, size, from, digests, is_mutual)| {
-            let comparison = Comparison {
-                size: 1 << size,
-                from,
-                digests,
-                is_mutual,
-            };
-            Message::Buckets {
-                question,
-                context,
-                comparison,
-            }
-        })
+        .prop_map(
+            |(question, context, size, from, digests, (is_mutual, is_some))| {
+                let step = if size > 5 { 2 } else { 1 };
+                let only = (from..).step_by(step).take(digests.len());
+                let comparison = Comparison {
+                    size: 1 << size,
+                    from,
+                    only: only.filter(|_| is_some).collect(),
+                    digests,
+                    is_mutual,
+                };
+                Message::Buckets {
+                    question,
+                    context,
+                    comparison,
+                }
+            },
+        )
 }
 
 fn any_summaries() -> impl Strategy<Value = Message> {

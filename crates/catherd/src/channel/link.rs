@@ -47,6 +47,10 @@ pub(super) struct Link {
     keep_alive: KeepAlive,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
+    /// The link is free while at most so many bytes and frames are queued.
+    free: (usize, usize),
+    /// Something was marked since the link was free.
+    has_marks: AtomicBool,
     inner: Mutex<Inner>,
     /// The link's task has something to write, or a deadline to look at.
     stirred: Notify,
@@ -107,6 +111,14 @@ impl Link {
             ack_timeout: shared.outbox.ack_timeout,
             keep_alive,
             is_stirred: AtomicBool::new(false),
+            free: (
+                shared.outbox.queue_bytes_max / FREE_SHARE,
+                shared
+                    .outbox
+                    .queue_frames_max
+                    .map_or(usize::MAX, |max| max / FREE_SHARE),
+            ),
+            has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 outbox: Outbox::new(shared.outbox),
                 writer,
@@ -219,6 +231,33 @@ impl Link {
             }
         }
         self.attend();
+        self.tell_if_free();
+    }
+
+    /// Something was marked over another link, which has ended.
+    pub(super) fn repair_when_free(&self) {
+        self.has_marks.store(true, Ordering::Release);
+        self.tell_if_free();
+    }
+
+    /// What was marked is repaired when its bytes are not in the way of others: the queue has
+    /// drained to a part of its bound, and the member answers.
+    fn tell_if_free(&self) {
+        if !self.has_marks.load(Ordering::Acquire) {
+            return;
+        }
+        {
+            let inner = self.inner.lock();
+            let snapshot = inner.outbox.snapshot(self.surroundings.now());
+            let queued = snapshot.queued_bytes + inner.unsent.len();
+            let has_drained = queued <= self.free.0 && snapshot.queued_frames <= self.free.1;
+            if inner.closed || snapshot.is_suspect || !has_drained {
+                return;
+            }
+        }
+        if self.has_marks.swap(false, Ordering::AcqRel) {
+            self.delivery.link_free(self.member);
+        }
     }
 
     /// What has become of a frame.
@@ -261,6 +300,7 @@ impl Link {
             unacknowledged_frames: snapshot.unacknowledged_frames as u64,
             is_slow: snapshot.is_suspect,
             written_frames: snapshot.written_frames,
+            marked_buckets: 0,
         }
     }
 
@@ -374,6 +414,7 @@ impl Link {
                 () = self.surroundings.sleep_until(at) => {
                     self.inner.lock().outbox.handle_timeout(self.surroundings.now());
                     self.attend();
+                    self.tell_if_free();
                 }
             }
             if self.retires() {
@@ -491,8 +532,13 @@ impl Link {
                     pool.found_answering(self);
                 }
             }
-            OutboxEffect::Marked { context, key } => {
-                self.delivery.marked(self.member, context, key);
+            OutboxEffect::Marked {
+                context,
+                key,
+                class,
+            } => {
+                self.delivery.marked(self.member, context, key, class);
+                self.has_marks.store(true, Ordering::Release);
             }
             OutboxEffect::Ended { context, key } => {
                 self.delivery.ended_at(self.member, context, key);
@@ -504,6 +550,9 @@ impl Link {
 fn noop_context() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
+
+/// A queue with at most this part of what it may hold has drained.
+const FREE_SHARE: usize = 4;
 
 /// The room for one read.
 pub(super) const READ_BYTES: usize = 32 * 1024;

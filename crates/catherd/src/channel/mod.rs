@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catherd_core::key::Key;
-use catherd_core::link::{Applied, ContextId, Frame};
+use catherd_core::link::{Applied, ContextId, Frame, FrameClass};
 use catherd_core::membership::{self, Member};
 use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::placement::Placement;
@@ -178,7 +178,10 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;
 
     /// A member may lack something of this session: it needs repair there.
-    fn marked(&self, at: Incarnation, context: ContextId, key: Key);
+    fn marked(&self, at: Incarnation, context: ContextId, key: Key, class: FrameClass);
+
+    /// After something was marked: the queue to this member has drained.
+    fn link_free(&self, to: Incarnation);
 
     /// A write met a tombstone at this member: the session has ended, and not here yet.
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key);

@@ -74,6 +74,8 @@ counters! {
     /// Sessions that were fetched from a member because they differed, besides the transfer at the
     /// start.
     sessions_repaired,
+    /// Buckets whose digests were sent to a member to be compared: 4096 for a whole context.
+    buckets_compared,
     /// Requests whose session was taken over from a node that is gone.
     takeovers,
     /// Answers that said `Catherd-Degraded: durability`.

@@ -68,6 +68,9 @@ pub struct LinkStatus {
     pub is_slow: bool,
     /// Frames written so far on this connection.
     pub written_frames: u64,
+    /// Buckets that the member may lack something of, since a write for it was shed or not
+    /// acknowledged in time. They are compared when the queue has drained.
+    pub marked_buckets: u64,
 }
 
 impl LinkStatus {

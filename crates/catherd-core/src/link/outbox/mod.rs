@@ -156,8 +156,10 @@ pub enum OutboxEffect {
     Marked {
         /// The context of the session.
         context: ContextId,
-        /// The session.
+        /// The session; for a change of id the new one, and the old one is missing as well.
         key: Key,
+        /// What kind of frame was not delivered.
+        class: FrameClass,
     },
     /// The key has ended at the peer: fetch its tombstone.
     Ended {
@@ -223,7 +225,11 @@ impl Outbox {
         self.counters.pushed += 1;
         if self.is_closed {
             self.tickets.drop_next(Outcome::Gone);
-            self.effect(OutboxEffect::Marked { context, key });
+            self.effect(OutboxEffect::Marked {
+                context,
+                key,
+                class,
+            });
             return ticket;
         }
         if class == FrameClass::Tombstone {
@@ -244,7 +250,11 @@ impl Outbox {
             Queued::Shed => {
                 self.counters.shed += 1;
                 self.tickets.drop_next(Outcome::Unacknowledged);
-                self.effect(OutboxEffect::Marked { context, key });
+                self.effect(OutboxEffect::Marked {
+                    context,
+                    key,
+                    class,
+                });
                 return ticket;
             }
             Queued::Shrunk => self.counters.shrunk += 1,
@@ -390,6 +400,7 @@ impl Outbox {
             self.effect(OutboxEffect::Marked {
                 context: record.context,
                 key: record.key,
+                class: record.class,
             });
             if !record.is_behind && !self.is_suspect {
                 self.is_suspect = true;
@@ -465,6 +476,7 @@ impl Outbox {
             return Some(OutboxEffect::Marked {
                 context: lost.context,
                 key: lost.key,
+                class: lost.class,
             });
         }
         std::mem::take(&mut self.is_settled).then_some(OutboxEffect::Settled)

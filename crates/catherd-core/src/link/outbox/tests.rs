@@ -79,9 +79,14 @@ fn effects(outbox: &mut Outbox) -> Vec<OutboxEffect> {
 }
 
 fn marked(bits: u128) -> OutboxEffect {
+    marked_as(FrameClass::Fragment, bits)
+}
+
+fn marked_as(class: FrameClass, bits: u128) -> OutboxEffect {
     OutboxEffect::Marked {
         context: ContextId(0),
         key: key(bits),
+        class,
     }
 }
 
@@ -1049,7 +1054,8 @@ fn closing_marks_whatever_was_queued_or_unacknowledged() {
     effects(&mut outbox);
     outbox.close();
     outbox.close();
-    let mut expected: Vec<_> = (2..=5).map(marked).collect();
+    let mut expected: Vec<_> = (2..=4).map(marked).collect();
+    expected.push(marked_as(FrameClass::Tombstone, 5));
     expected.push(OutboxEffect::Settled);
     assert_eq!(effects(&mut outbox), expected);
     assert_eq!(outbox.outcome(done), Some(Outcome::Acknowledged));
@@ -1070,9 +1076,10 @@ fn what_is_pushed_into_a_closed_link_is_gone_and_marked() {
     outbox.close();
     effects(&mut outbox);
     for frame in [fragment(1, "a"), tombstone(1)] {
+        let class = frame.class;
         let ticket = outbox.push(at(0), frame);
         assert_eq!(outbox.outcome(ticket), Some(Outcome::Gone));
-        assert_eq!(effects(&mut outbox), [marked(1)]);
+        assert_eq!(effects(&mut outbox), [marked_as(class, 1)]);
     }
     assert_eq!(outbox.snapshot(at(0)).queued_bytes, 0);
 }
