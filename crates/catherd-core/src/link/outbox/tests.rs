@@ -943,7 +943,11 @@ fn a_peer_found_suspect_over_another_connection_is_not_waited_for_here_either() 
     outbox.handle_timeout(at(15_000));
     assert_eq!(
         effects(&mut outbox),
-        [marked(1), marked(2), OutboxEffect::Settled],
+        [
+            marked(1),
+            marked_as(FrameClass::Tombstone, 2),
+            OutboxEffect::Settled
+        ],
         "marked at its deadline, and suspect already"
     );
 }
