@@ -54,6 +54,9 @@ pub use cluster::{
     MemberStatus, Mode, SessionEnd, StartError, Status, TransferStatus, is_cluster_name,
     is_node_name,
 };
-pub use context::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
+pub use catherd_core::session::{Principal, PrincipalError};
+pub use context::{
+    Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, SessionsEnded, Stale,
+};
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};
 pub use session::{Attribute, AttributeError, Confirmed, FlushError, Session};

@@ -54,7 +54,7 @@ impl ContextInner {
         let state = match &mut slot.entry {
             None => return Judged::Look(Look::Drop),
             Some(entry) if entry.is_over(now) => return Judged::Look(Look::Drop),
-            Some(Entry::Ended { at, life }) => return Judged::Look(Look::Again(*at + *life)),
+            Some(Entry::Ended { at, life, .. }) => return Judged::Look(Look::Again(*at + *life)),
             Some(Entry::Live(state)) => state,
         };
         if has_request {

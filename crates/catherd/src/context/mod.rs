@@ -6,6 +6,7 @@ mod receipt;
 mod replicate;
 mod serve;
 mod table;
+mod users;
 mod wheel;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
 pub(crate) use serve::{Served, Unserved};
 pub(crate) use table::SessionTable;
+pub use users::SessionsEnded;
 
 use crate::cluster::{Node, TransferStatus};
 use crate::layer::SessionCookie;

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::receipt::Receipt;
+use super::users::{Filed, Users};
 use super::wheel::Wheel;
 
 /// What this node holds under the keys of one context.
@@ -24,6 +25,7 @@ pub(crate) struct SessionTable {
     with: DigestKey,
     cells: DashMap<Key, Arc<Cell>>,
     digests: Mutex<Digests>,
+    users: Users,
     wheel: Mutex<Wheel>,
     live: AtomicUsize,
     ended: AtomicUsize,
@@ -59,6 +61,10 @@ pub(crate) struct Slot {
     limit: Option<Duration>,
     /// When the wheel looks at the entry. What it has for another time is out of date.
     filed: Option<Time>,
+    /// The principal under which the session is filed.
+    pub(super) filed_under: Option<Filed>,
+    /// The generation that was noted, if the key is a user's.
+    generation: u64,
     /// The cell is no longer in the map: look the key up again.
     detached: bool,
 }
@@ -69,6 +75,7 @@ impl SessionTable {
             with,
             cells: DashMap::new(),
             digests: Mutex::default(),
+            users: Users::new(with),
             wheel: Mutex::default(),
             live: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
@@ -179,16 +186,22 @@ impl SessionTable {
         }
     }
 
-    /// Forgets the `count` tombstones that ended first; says how many there were to forget.
+    /// Whose the sessions are.
+    pub(super) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Forgets the `count` tombstones that ended first, generations of users last; says how many
+    /// there were to forget.
     pub(crate) fn forget_oldest_tombstones(&self, count: usize, now: Time) -> usize {
         let ended = |cell: &Cell| match cell.slot.lock().entry {
-            Some(Entry::Ended { at, .. }) => Some((at, cell.key)),
+            Some(Entry::Ended { at, generation, .. }) => Some((generation > 0, at, cell.key)),
             Some(Entry::Live(_)) | None => None,
         };
         let mut all: Vec<_> = self.cells.iter().filter_map(|cell| ended(&cell)).collect();
         all.sort_unstable();
         all.truncate(count);
-        for &(_, key) in &all {
+        for &(_, _, key) in &all {
             self.with(key, now, |_, slot| {
                 if matches!(slot.entry, Some(Entry::Ended { .. })) {
                     slot.entry = None;
@@ -257,6 +270,12 @@ impl SessionTable {
         if digest != slot.digest {
             self.digests.lock().replace(cell.key, slot.digest, digest);
             slot.digest = digest;
+        }
+        self.users.note(cell.key, entry, &mut slot.filed_under);
+        let generation = entry.map_or(0, Entry::generation);
+        if generation != slot.generation {
+            slot.generation = generation;
+            self.users.note_generation(cell.key, generation);
         }
         let after = Kind::of(entry);
         let is_idle = entry
@@ -380,11 +399,7 @@ impl Table for SessionTable {
     }
 
     fn summary(&self, key: Key) -> (u64, bool) {
-        let ended = |slot: &Slot| {
-            slot.entry
-                .as_ref()
-                .is_some_and(|entry| entry.live().is_none())
-        };
+        let ended = |slot: &Slot| slot.entry.as_ref().is_some_and(Entry::is_final);
         self.look(key, |slot| (slot.digest, ended(slot)))
             .unwrap_or((0, false))
     }
