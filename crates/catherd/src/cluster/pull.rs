@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::key::Key;
+use catherd_core::session::Fragment;
 use catherd_core::sync::{Comparison, Look};
 use catherd_core::version::Incarnation;
 
@@ -110,12 +111,18 @@ impl Node {
                 wanted,
                 route: String::new(),
             };
-            let answers = self.channel().fetch(from, fetch, deadline).await?.answers;
+            let mut answers = self.channel().fetch(from, fetch, deadline).await?.answers;
             if answers.is_empty() {
                 return Err(Unanswered);
             }
             // Members answer in the order of the question, as far as a message goes.
             let answered = answers.len().min(batch.len());
+            // Before the ends that it led to there: so that the application of this node hears of
+            // those of its own sessions.
+            answers.sort_by_key(|answer| {
+                let fragment = answer.fragment.as_ref();
+                !fragment.is_some_and(Fragment::is_generation)
+            });
             for answer in answers {
                 let Some(fragment) = answer.fragment else {
                     continue;

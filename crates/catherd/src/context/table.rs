@@ -103,6 +103,13 @@ impl SessionTable {
         }
     }
 
+    /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
+    /// a cell may wait for the map.
+    fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
+        let cells = self.cells.iter().filter(|cell| wanted(cell.key));
+        cells.map(|cell| Arc::clone(&cell)).collect()
+    }
+
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
     pub(crate) fn with<R>(
         &self,
@@ -198,7 +205,8 @@ impl SessionTable {
             Some(Entry::Ended { at, generation, .. }) => Some((generation > 0, at, cell.key)),
             Some(Entry::Live(_)) | None => None,
         };
-        let mut all: Vec<_> = self.cells.iter().filter_map(|cell| ended(&cell)).collect();
+        let cells = self.cells(|_| true);
+        let mut all: Vec<_> = cells.iter().filter_map(|cell| ended(cell)).collect();
         all.sort_unstable();
         all.truncate(count);
         for &(_, _, key) in &all {
@@ -410,16 +418,63 @@ impl Table for SessionTable {
         wanted: &mut dyn FnMut(Bucket) -> bool,
         out: &mut dyn FnMut(Summary),
     ) {
-        for cell in &self.cells {
-            if wanted(Bucket::of(cell.key, size)) {
-                let digest = cell.slot(|slot| slot.digest);
-                if digest != 0 {
-                    out(Summary {
-                        key: cell.key,
-                        digest,
-                    });
-                }
+        for cell in self.cells(|key| wanted(Bucket::of(key, size))) {
+            let digest = cell.slot(|slot| slot.digest);
+            if digest != 0 {
+                out(Summary {
+                    key: cell.key,
+                    digest,
+                });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// Who goes over the table must not wait for a session whose owner waits for the table.
+    #[test]
+    fn a_session_can_be_dropped_while_somebody_goes_over_the_table() {
+        let table = Arc::new(SessionTable::new(DigestKey::new("test")));
+        let (key, now) = (Key::from_bits(1), Time::START);
+        let end = |slot: &mut Slot, life| {
+            slot.entry = Some(Entry::Ended {
+                at: now,
+                life,
+                generation: 0,
+            });
+        };
+        table.with(key, now, |_, slot| end(slot, Duration::from_secs(60)));
+        let (held, is_held) = channel();
+        let (go, may_go) = channel();
+        let (done, is_done) = channel();
+        let dropping = Arc::clone(&table);
+        thread::spawn(move || {
+            dropping.with(key, now, |_, slot| {
+                held.send(()).unwrap();
+                may_go.recv().unwrap();
+                slot.entry = None;
+            });
+        });
+        is_held.recv().unwrap();
+        let going = Arc::clone(&table);
+        thread::spawn(move || {
+            let wanted = &mut |_| {
+                go.send(()).unwrap();
+                true
+            };
+            going.summaries(1, wanted, &mut |_| {});
+            done.send(()).unwrap();
+        });
+        let waited = is_done.recv_timeout(Duration::from_secs(60));
+        assert!(waited.is_ok(), "both wait for each other");
+        assert_eq!(table.ended(), 0);
     }
 }

@@ -173,14 +173,18 @@ impl Users {
     fn sessions(&self, user: Key) -> Vec<(Key, u64)> {
         let inner = self.inner.lock();
         let of_user = inner.sessions.range((user, Key::MIN)..=(user, Key::MAX));
-        of_user.map(|(&(_, key), &generation)| (key, generation)).collect()
+        of_user
+            .map(|(&(_, key), &generation)| (key, generation))
+            .collect()
     }
 }
 
 impl ContextInner {
     /// The generation that a login of this user takes.
     pub(crate) fn generation_of(&self, user: &str) -> u64 {
-        self.table.users().generation(self.node.digest_key.user(user))
+        self.table
+            .users()
+            .generation(self.node.digest_key.user(user))
     }
 
     pub(crate) async fn end_sessions_of(&self, user: &str) -> SessionsEnded {
@@ -304,13 +308,7 @@ impl ContextInner {
 
     /// The application hears of it once, from the owner; where it is not in view, from the node
     /// that ended the user's sessions.
-    fn end_over(
-        &self,
-        key: Key,
-        slot: &mut Slot,
-        now: Time,
-        raised: Raised,
-    ) -> Option<Fragment> {
+    fn end_over(&self, key: Key, slot: &mut Slot, now: Time, raised: Raised) -> Option<Fragment> {
         let state = slot.entry.as_ref().and_then(Entry::live)?;
         let owner = state.highest().map(|version| version.writer);
         let is_ours = owner.is_none_or(|owner| {
