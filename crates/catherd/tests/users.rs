@@ -445,6 +445,32 @@ async fn sessions_that_outlive_their_generation_end_with_the_next() {
     assert!(a.has_ended(&old).await && a.has_ended(&new).await);
 }
 
+/// Digests of nodes would differ for hours otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_generation_leaves_the_digests_of_all_at_once_whenever_it_rose_or_came() {
+    const LIFE: Duration = Duration::from_secs(1000);
+    let network = Network::new(15);
+    let manager = || Manager::delta().tombstone_life(LIFE);
+    let a = Shop::start(&network.host(A), "A", manager()).await;
+    a.node.cluster.ready().await;
+    let empty = a.node.digest();
+    assert!(a.context.end_sessions_of("anna").await.is_confirmed());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    assert!(a.context.end_sessions_of("anna").await.is_confirmed());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    let b = Shop::start(&network.host(B), "B", manager()).await;
+    b.node.cluster.ready().await;
+    assert_eq!(a.node.digest(), b.node.digest());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    assert_ne!(a.node.digest(), empty, "not half of its life since it rose");
+    assert_eq!(a.node.digest(), b.node.digest());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    assert_eq!((a.node.digest(), b.node.digest()), (empty.clone(), empty));
+    assert_eq!((a.tombstones(), b.tombstones()), (1, 1), "it is remembered");
+    tokio::time::sleep(LIFE * 5 / 10).await;
+    assert_eq!((a.tombstones(), b.tombstones()), (0, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn sessions_of_one_node_alone_end_without_a_word_to_the_others() {
     let network = Network::new(14);

@@ -210,6 +210,19 @@ impl Entry {
         }
     }
 
+    /// When time alone changes it next; `None` for a session without idle limit, and in the past
+    /// for one that is idle. A tombstone leaves the digests half way through its life, on all
+    /// nodes at the same time whenever it came to them, and is over at its end.
+    pub fn next_look(&self, now: Time) -> Option<Time> {
+        match self {
+            Self::Live(state) => Some(state.last_access() + state.idle_limit()?),
+            Self::Ended { at, life, .. } => {
+                let half = *at + *life / 2;
+                Some(if half > now { half } else { *at + *life })
+            }
+        }
+    }
+
     /// What it adds to the digest of its bucket; 0 for what is in no digest.
     pub fn digest(&self, key: Key, now: Time, with: &DigestKey) -> u64 {
         match self {

@@ -298,7 +298,7 @@ impl SessionTable {
         if after != before || limit != slot.limit {
             slot.limit = limit;
             // A limit that grew is noticed at the look that was planned; one that shrank is not.
-            let at = entry.and_then(|entry| next_look(entry, now));
+            let at = entry.and_then(|entry| entry.next_look(now));
             if let Some(at) = at.filter(|at| slot.filed.is_none_or(|filed| *at < filed)) {
                 self.file(cell, slot, at);
             }
@@ -356,15 +356,6 @@ pub(crate) enum Look {
     Never,
     /// It is over.
     Drop,
-}
-
-/// When a new entry is looked at for the first time.
-fn next_look(entry: &Entry, now: Time) -> Option<Time> {
-    match entry {
-        Entry::Live(state) => Some(state.last_access() + state.idle_limit()?),
-        // Half way through its life a tombstone leaves the digests.
-        Entry::Ended { life, .. } => Some(now + *life / 2),
-    }
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]
