@@ -423,8 +423,6 @@ impl Table for SessionTable {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
     use std::sync::mpsc::channel;
     use std::thread;
 
