@@ -202,7 +202,7 @@ pub(super) struct Fragment {
     pub(super) age_ms: u64,
     #[prost(uint64, optional, tag = "11")]
     pub(super) life_ms: Option<u64>,
-    #[prost(uint64, tag = "12")]
+    #[prost(uint64, tag = "13")]
     pub(super) generation: u64,
 }
 

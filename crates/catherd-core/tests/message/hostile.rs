@@ -110,7 +110,7 @@ fn spoiled_fragments_are_refused() {
         ("no birth", fragment().fixed(2, 0), Malformed),
         (
             "a session that lives, with a generation",
-            fragment().number(12, 1),
+            fragment().number(13, 1),
             Malformed,
         ),
         (
@@ -118,7 +118,7 @@ fn spoiled_fragments_are_refused() {
             Raw::new()
                 .bytes(1, &[7; 16])
                 .number(11, 5)
-                .number(12, (1 << 56) + 1),
+                .number(13, (1 << 56) + 1),
             Insane,
         ),
         ("two vectors", fragment().message(4, &vector(5)), TooMany),
