@@ -56,7 +56,8 @@ pub use cluster::{
     is_node_name,
 };
 pub use context::{
-    Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, SessionsEnded, Stale,
+    Context, ContextBuilder, ContextError, Filter, FilterError, Manager, OnTransferTimeout,
+    SessionsEnded, Stale,
 };
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};
 pub use session::{Attribute, AttributeError, Confirmed, FlushError, Session};

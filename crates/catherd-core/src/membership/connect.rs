@@ -141,9 +141,13 @@ impl Membership {
             // The process that was meant is not there any more.
             return Err(Refusal::OtherIncarnation);
         }
-        if hello.purpose == Purpose::Link {
-            self.admit(now, hello)?;
-            self.open_incoming_half(now, hello);
+        match hello.purpose {
+            Purpose::Link => {
+                self.admit(now, hello)?;
+                self.open_incoming_half(now, hello);
+            }
+            Purpose::Pooled => self.check_is_linked(hello)?,
+            Purpose::Probe => {}
         }
         let (counter_heard, silence) = self.heard_of(hello.incarnation, now);
         Ok(Welcome {
@@ -175,6 +179,17 @@ impl Membership {
         Protocols::OURS
             .common(hello.protocols)
             .ok_or(Refusal::NoCommonProtocol)
+    }
+
+    /// One more socket belongs to a half that is open, and says nothing of its own.
+    fn check_is_linked(&self, hello: &Hello) -> Result<(), Refusal> {
+        let is_linked =
+            |peer: &Peer| peer.incoming && !peer.has_failed() && peer.who.name == hello.name;
+        if self.peers.get(&hello.incarnation).is_some_and(is_linked) {
+            Ok(())
+        } else {
+            Err(Refusal::NotLinked)
+        }
     }
 
     /// Makes sure that the caller is known and may be.

@@ -263,6 +263,7 @@ fn remedy(refusal: Refusal) -> &'static str {
         Refusal::Myself => "the address is this node's own",
         Refusal::Leaving => "it is leaving",
         Refusal::Full => "it has as many members as may be",
+        Refusal::NotLinked => "it has no open link to add a connection to",
         Refusal::Unknown => "for a reason that this release does not know",
     }
 }

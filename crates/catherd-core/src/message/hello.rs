@@ -66,6 +66,8 @@ pub struct Heartbeat {
 pub enum Purpose {
     /// It carries fragments to the member that was called.
     Link,
+    /// It is one more socket of a link that is open (HOW-TO, "Cluster Configuration": `pooled`).
+    Pooled,
     /// It asks only whether the process answers.
     Probe,
 }
@@ -136,6 +138,8 @@ pub enum Refusal {
     Leaving,
     /// The node has as many members as it can hold.
     Full,
+    /// One more socket of a link that is not open, or has as many as it can have.
+    NotLinked,
     /// A reason that this release does not know.
     Unknown,
 }

@@ -67,6 +67,8 @@ pub(super) struct Hello {
     pub(super) silence_ms: u64,
     #[prost(fixed64, tag = "13")]
     pub(super) settings: u64,
+    #[prost(bool, tag = "16")]
+    pub(super) pooled: bool,
 }
 
 pub(super) const HELLO: Shape = Shape {

@@ -309,9 +309,14 @@ pub(crate) fn signed_messages() -> Vec<(&'static str, Message)> {
         to: None,
         ..hello()
     };
+    let pooled = Hello {
+        purpose: Purpose::Pooled,
+        ..hello()
+    };
     vec![
         ("hello", Message::Hello(hello())),
         ("hello-probe", Message::Hello(probe)),
+        ("hello-pooled", Message::Hello(pooled)),
         ("welcome", Message::Welcome(welcome())),
     ]
 }
@@ -489,13 +494,13 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
 fn any_hello() -> impl Strategy<Value = Message> {
     (
         any_heartbeat(),
-        any::<bool>(),
+        prop::sample::select(vec![Purpose::Link, Purpose::Pooled, Purpose::Probe]),
         prop::option::of(any_incarnation()),
         any::<u64>(),
         any_millis(),
         any::<u64>(),
     )
-        .prop_map(|(says, is_probe, to, counter_heard, silence, settings)| {
+        .prop_map(|(says, purpose, to, counter_heard, silence, settings)| {
             Message::Hello(Hello {
                 protocols: says.protocols,
                 cluster: says.cluster,
@@ -504,11 +509,7 @@ fn any_hello() -> impl Strategy<Value = Message> {
                 address: says.address,
                 domain: says.domain,
                 state: says.state,
-                purpose: if is_probe {
-                    Purpose::Probe
-                } else {
-                    Purpose::Link
-                },
+                purpose,
                 to,
                 counter_heard,
                 silence,
@@ -603,6 +604,7 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
         Refusal::Myself,
         Refusal::Leaving,
         Refusal::Full,
+        Refusal::NotLinked,
         Refusal::Unknown,
     ]);
     prop_oneof![

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::diagnostic::{Location, Problems};
+use super::diagnostic::Problems;
 use super::section::{Given, Section};
 
 /// The replication mode and its bounds.
 ///
 /// HOW-TO, "Cluster Configuration". Without `replicationMode` it is `synchronous`: Tomcat's
-/// reference says `pooled`, which gives the same promise over more sockets, and which this
-/// release does not run.
+/// reference says `pooled`, which gives the same promise. Here one socket carries more small
+/// sessions a second than several do, since many of them share a write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SenderConfig {
     /// `replicationMode`.
@@ -23,8 +23,15 @@ pub struct SenderConfig {
     pub max_queue_bytes: u64,
     /// `maxQueueLength`: what may wait for one member, in entries. `None`: no limit but the bytes.
     pub max_queue_length: Option<u64>,
-    /// `maxPoolSocketLimit`: sockets to one member in mode `pooled`.
+    /// `maxPoolSocketLimit`: sockets to one member in mode `pooled`, 1 to 1024.
     pub max_pool_socket_limit: u16,
+    /// `keepAliveTimeout`: how long a socket of the pool stays open without being used. `None`:
+    /// as long as the member.
+    pub keep_alive_timeout: Option<Duration>,
+    /// `keepAliveMaxRequestCount`: after how many changes a socket of the pool is opened anew.
+    pub keep_alive_max_request_count: Option<u64>,
+    /// `autoConnect`: whether all sockets of the pool are opened when a member is met.
+    pub auto_connect: bool,
 }
 
 impl Default for SenderConfig {
@@ -36,6 +43,9 @@ impl Default for SenderConfig {
             max_queue_bytes: 64 << 20,
             max_queue_length: None,
             max_pool_socket_limit: 25,
+            keep_alive_timeout: Some(Duration::from_secs(60)),
+            keep_alive_max_request_count: None,
+            auto_connect: false,
         }
     }
 }
@@ -142,22 +152,16 @@ impl SenderConfig {
                 }
             }
         }
-        let place = mode
-            .as_ref()
-            .map(|given| &given.at)
-            .or(options.map(|options| &options.at));
         let mode = mode
-            .as_ref()
             .map(|given| given.value)
             .or(options.map(|given| given.value.mode));
-        if let (Some(mode), Some(at)) = (mode, place) {
-            unsupported(mode, at, problems);
-        }
         let mode = mode.unwrap_or(default.mode);
         let ack_timeout = section.millis("ackTimeout", 1..=3_600_000, problems);
         let queue_bytes = section.number("maxQueueBytes", 65_536..=1 << 40, problems);
         let queue_length = section.limit("maxQueueLength", 1..=u64::MAX, problems);
         let sockets = section.number("maxPoolSocketLimit", 1..=1024, problems);
+        let idle = section.limit("keepAliveTimeout", 1..=u64::MAX / 2, problems);
+        let requests = section.limit("keepAliveMaxRequestCount", 1..=u64::MAX, problems);
         Self {
             mode,
             wait_for_ack: wait_for_ack
@@ -168,21 +172,14 @@ impl SenderConfig {
             max_queue_length: queue_length.map_or(default.max_queue_length, |given| given.value),
             max_pool_socket_limit: sockets
                 .map_or(default.max_pool_socket_limit, |given| given.value),
-        }
-    }
-}
-
-/// Reports a mode that this release does not run. Running another instead would break the promise
-/// that was asked for, or the speed.
-fn unsupported(mode: Mode, at: &Location, problems: &mut Problems) {
-    match mode {
-        Mode::Synchronous => {}
-        Mode::Pooled | Mode::Asynchronous | Mode::FastAsyncQueue => {
-            let what = format!(
-                "replication mode {} is not available in this release",
-                mode.name()
-            );
-            problems.error(at, what, r#"set replicationMode="synchronous""#);
+            keep_alive_timeout: idle.map_or(default.keep_alive_timeout, |given| {
+                given.value.map(Duration::from_millis)
+            }),
+            keep_alive_max_request_count: requests
+                .map_or(default.keep_alive_max_request_count, |given| given.value),
+            auto_connect: section
+                .boolean("autoConnect", problems)
+                .unwrap_or(default.auto_connect),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `Valve`: what stands between a request and its application.
 
+use catherd::Filter;
 use roxmltree::Node;
 
 use super::diagnostic::{Location, Problems, quoted};
@@ -13,8 +14,8 @@ use super::words::{JVM_ROUTE_BINDER_VALVE, OTHER_VALVES, REPLICATION_VALVE};
 /// replicated without it as well.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ReplicationValveConfig {
-    /// `filter`: the patterns as they are written, split at `;`, empty ones left out.
-    pub filter: Vec<String>,
+    /// `filter`: the patterns, split at `;`, empty ones left out. `None` without any.
+    pub filter: Option<Filter>,
 }
 
 /// The `JvmRouteBinderValve` of the node.
@@ -99,17 +100,19 @@ impl Valves {
             );
             return;
         }
-        let filter = section.text("filter").map(|given| {
-            given
-                .value
-                .split(';')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect()
+        let filter = section.text("filter").and_then(|given| {
+            let patterns = given.value.split(';').filter(|part| !part.is_empty());
+            match Filter::new(patterns) {
+                Ok(filter) => Some(filter).filter(|filter| filter.patterns().next().is_some()),
+                Err(error) => {
+                    let remedy = "write regular expressions without back-references and looking \
+                                  around, separated by `;`";
+                    problems.error(&given.at, error.to_string().replace('\n', " "), remedy);
+                    None
+                }
+            }
         });
-        self.replication = Some(ReplicationValveConfig {
-            filter: filter.unwrap_or_default(),
-        });
+        self.replication = Some(ReplicationValveConfig { filter });
     }
 
     fn read_binder(&mut self, section: &Section, problems: &mut Problems) {

@@ -47,6 +47,7 @@ fn build_host(
             .context(&context.path)
             .name(&format!("{prefix}{}", context.path))
             .rewrite_route(engine.jvm_route_binder.enabled);
+        let builder = with_filter(builder, engine);
         let application = build_context(context, builder, cluster)
             .map_err(|error| format!("Context {}: {error}", context.path))?;
         host = host.with(&context.path, application);
@@ -83,6 +84,17 @@ fn build_context(
         }
         config::Application::Bench => mount(layer.layer(Bench)),
     })
+}
+
+fn with_filter(builder: ContextBuilder, engine: &EngineConfig) -> ContextBuilder {
+    let valve = engine
+        .cluster
+        .as_ref()
+        .and_then(|cluster| cluster.replication_valve.as_ref());
+    match valve.and_then(|valve| valve.filter.clone()) {
+        Some(filter) => builder.filter(filter),
+        None => builder,
+    }
 }
 
 fn with_cookie(builder: ContextBuilder, config: &CookieConfig) -> ContextBuilder {

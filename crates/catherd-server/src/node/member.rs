@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use catherd::{Cluster, ClusterBuilder, Mode, StartError};
 
 use super::ports::addresses;
-use crate::config::{ClusterConfig, MembershipConfig, SenderConfig, ServerConfig};
+use crate::config::{self, ClusterConfig, MembershipConfig, SenderConfig, ServerConfig};
 
 /// Starts the node; it joins its cluster as soon as it is heard.
 ///
@@ -54,6 +54,7 @@ fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
         membership,
         receiver,
         sender,
+        // The contexts have it, too.
         replication_valve: _,
     } = cluster;
     let node = node
@@ -61,7 +62,8 @@ fn member(node: ClusterBuilder, cluster: &ClusterConfig) -> ClusterBuilder {
         .allow_plaintext(*allow_plaintext)
         .missing_for(*missing_for)
         .repair_interval(*repair_interval)
-        .listen(addresses(receiver));
+        .listen(addresses(receiver))
+        .connections_applied(receiver.thread_count.into());
     let node = with_sender(with_membership(node, membership), sender);
     match key {
         Some(key) => node.key(key.as_bytes()),
@@ -89,16 +91,27 @@ fn with_membership(node: ClusterBuilder, membership: &MembershipConfig) -> Clust
 
 fn with_sender(node: ClusterBuilder, sender: &SenderConfig) -> ClusterBuilder {
     let SenderConfig {
-        // The configuration lets no other mode pass in this release.
-        mode: _,
+        mode,
         wait_for_ack,
         ack_timeout,
         max_queue_bytes,
         max_queue_length,
-        max_pool_socket_limit: _,
+        max_pool_socket_limit,
+        keep_alive_timeout,
+        keep_alive_max_request_count,
+        auto_connect,
     } = sender;
     let node = node
-        .replication_mode(Mode::Synchronous)
+        .replication_mode(match mode {
+            config::Mode::Synchronous => Mode::Synchronous,
+            config::Mode::Pooled => Mode::Pooled,
+            config::Mode::Asynchronous => Mode::Asynchronous,
+            config::Mode::FastAsyncQueue => Mode::FastAsyncQueue,
+        })
+        .max_pool_sockets((*max_pool_socket_limit).into())
+        .keep_alive(*keep_alive_timeout)
+        .keep_alive_frames(*keep_alive_max_request_count)
+        .auto_connect(*auto_connect)
         .wait_for_ack(*wait_for_ack)
         .ack_timeout(*ack_timeout)
         .max_queue_bytes(whole(*max_queue_bytes));

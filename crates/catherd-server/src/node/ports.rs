@@ -115,7 +115,7 @@ pub(super) fn addresses(receiver: &ReceiverConfig) -> impl Iterator<Item = Socke
     let &ReceiverConfig {
         address,
         ref ports,
-        // It has no effect in this release.
+        // It limits what is applied side by side, not where.
         thread_count: _,
     } = receiver;
     ports

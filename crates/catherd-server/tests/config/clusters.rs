@@ -163,30 +163,58 @@ fn send_options_are_the_newer_spelling_of_the_mode() {
     }
     for options in ["8", "async", "10"] {
         let base = Base::with_engine(&format!("<Cluster channelSendOptions=\"{options}\"/>"));
+        let sender = base.config().engine.cluster.unwrap().sender;
         assert_eq!(
-            base.lines(),
-            [
-                "conf/server.xml:2:10: error: replication mode asynchronous is not available in \
-                 this \
-              release; set replicationMode=\"synchronous\""
-            ]
+            (sender.mode, sender.wait_for_ack),
+            (Mode::Asynchronous, false),
+            "{options}"
         );
     }
 }
 
 #[test]
-fn modes_that_this_release_does_not_run_are_errors() {
-    for mode in ["pooled", "asynchronous", "fastasyncqueue", "FastAsyncQueue"] {
+fn the_four_modes_are_read_in_any_case() {
+    for (text, mode) in [
+        ("pooled", Mode::Pooled),
+        ("synchronous", Mode::Synchronous),
+        ("asynchronous", Mode::Asynchronous),
+        ("fastasyncqueue", Mode::FastAsyncQueue),
+        ("FastAsyncQueue", Mode::FastAsyncQueue),
+    ] {
         let base = Base::with_engine(&format!(
-            "<Cluster><Sender replicationMode=\"{mode}\"/></Cluster>"
+            "<Cluster><Sender replicationMode=\"{text}\"/></Cluster>"
         ));
-        let mode = mode.to_lowercase();
-        assert_eq!(
-            base.lines(),
-            [format!(
-                "conf/server.xml:2:18: error: replication mode {mode} is not available in this \
-                 release; set replicationMode=\"synchronous\""
-            )]
-        );
+        assert_eq!(base.config().engine.cluster.unwrap().sender.mode, mode);
     }
+}
+
+#[test]
+fn the_pool_of_sockets_is_read_in_both_spellings() {
+    for text in [
+        "<Sender maxPoolSocketLimit=\"3\" keepAliveTimeout=\"2000\" autoConnect=\"true\" \
+         keepAliveMaxRequestCount=\"100\"/>",
+        "<Channel><Sender><Transport poolSize=\"3\" keepAliveTime=\"2000\" autoConnect=\"true\" \
+         keepAliveCount=\"100\"/></Sender></Channel>",
+    ] {
+        let base = Base::with_engine(&format!("<Cluster>{text}</Cluster>"));
+        let sender = base.config().engine.cluster.unwrap().sender;
+        assert_eq!(sender.max_pool_socket_limit, 3);
+        assert_eq!(sender.keep_alive_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(sender.keep_alive_max_request_count, Some(100));
+        assert!(sender.auto_connect);
+    }
+}
+
+#[test]
+fn a_filter_that_is_no_regular_expression_is_an_error() {
+    let base = Base::with_engine(
+        "<Cluster><Valve className=\"org.apache.catalina.cluster.tcp.ReplicationValve\" \
+         filter=\".*\\.gif;(\"/></Cluster>",
+    );
+    let lines = base.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains(": error: a pattern of the filter is no regular expression"),
+        "{lines:?}"
+    );
 }

@@ -164,8 +164,6 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
              localhost or auto; change the value",
             "2:68: error: no port is from 5000 to 4000; make tcpListenMaxPort the larger one",
             "3:1: error: tcpThreadCount=\"0\" is not a number from 1 to 1024; change the value",
-            "3:1: warning: attribute tcpThreadCount of Receiver has no effect in this release; \
-             remove it",
             "3:20: error: tcpListenMaxPort and autoBind both say where the ports end; remove one \
              of them",
         ],
@@ -190,8 +188,6 @@ const IN_ENGINE: &[(&str, &[&str])] = &[
             "3:39: error: ackTimeout=\"-1\" is not a number from 1 to 3600000; change the value",
             "3:55: error: maxQueueBytes=\"1\" is not a number from 65536 to 1099511627776; change \
              the value",
-            "3:73: warning: attribute maxPoolSocketLimit of Sender has no effect in this release; \
-             remove it",
             "3:97: error: a second Sender in Cluster; remove one of them",
         ],
     ),

@@ -4,26 +4,22 @@
 //! is the core's. So views change in one place, and each is published before the next input.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use catherd_core::membership::{ConnectFailure, Direction, Effect, Membership, Pulse};
-use catherd_core::message::{
-    FrameKind, FrameReader, Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome,
-};
+use catherd_core::message::{Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::View;
-use super::incoming::Incoming;
-use super::outgoing::{Link, Peer, PeerSays, bad};
-use super::tcp::Shared;
+use super::answers::PeerSays;
+use super::dial::{Call, open_first, open_more, probe};
+use super::pool::Pool;
+use super::shared::Shared;
 use crate::cluster::Event;
 use crate::env::{Env, Place};
 
@@ -40,24 +36,35 @@ pub(super) enum Input {
         close: Arc<Notify>,
         verdict: oneshot::Sender<Result<Welcome, Refusal>>,
     },
-    /// A connection that this node opened was welcomed.
+    /// The first link that this node opened to a member was welcomed.
     Welcomed {
         expected: Incarnation,
         welcome: Welcome,
-        link: Arc<Link>,
+        pool: Arc<Pool>,
         /// How many pauses there had been when the attempt began; so below.
         pauses: u64,
+    },
+    /// A place of a pool wants its link.
+    OpenMore {
+        member: Incarnation,
+        /// The number of the pool's first link.
+        first: u64,
+        place: usize,
     },
     ConnectFailed {
         member: Incarnation,
         pauses: u64,
         failure: ConnectFailure,
     },
-    /// A connection ended; `number` is that of an outgoing one.
+    /// The first link that this node opened to a member ended.
     LinkLost {
         member: Incarnation,
-        number: Option<u64>,
-        close: Option<Arc<Notify>>,
+        first: u64,
+    },
+    /// A connection that a member opened ended.
+    IncomingLost {
+        member: Incarnation,
+        close: Arc<Notify>,
     },
     Probed {
         member: Incarnation,
@@ -89,13 +96,32 @@ pub(super) enum Input {
     },
 }
 
+/// What ends the connections that a member opened.
+#[derive(Default)]
+pub(super) struct IncomingLinks {
+    first: Option<Arc<Notify>>,
+    /// Those that came behind it (`pooled`).
+    pooled: Vec<Arc<Notify>>,
+}
+
+impl IncomingLinks {
+    fn close(&mut self) {
+        for close in self.first.take().into_iter().chain(self.pooled.drain(..)) {
+            close.notify_one();
+        }
+    }
+}
+
+/// A member may open so many connections behind its first.
+const POOLED_MAX: usize = 1024;
+
 pub(super) struct Driver<E: Env> {
     pub(super) env: E,
     pub(super) shared: Arc<Shared>,
     pub(super) membership: Membership,
     pub(super) group: Arc<E::Datagrams>,
     pub(super) inputs: mpsc::Receiver<Input>,
-    pub(super) incoming: BTreeMap<Incarnation, Vec<Arc<Notify>>>,
+    pub(super) incoming: BTreeMap<Incarnation, IncomingLinks>,
     /// How long the datagram was that is being handled.
     pub(super) heard_bytes: usize,
     /// Whether all that was queued has been sent, when this node leaves.
@@ -171,12 +197,14 @@ impl<E: Env> Driver<E> {
                 close,
                 verdict,
             } => {
-                let answer = self.membership.handle_hello(now, &hello);
-                if answer.is_ok() && hello.purpose == Purpose::Link {
-                    self.incoming
-                        .entry(hello.incarnation)
-                        .or_default()
-                        .push(close);
+                let mut answer = self.membership.handle_hello(now, &hello);
+                let pooled = |incoming: &IncomingLinks| incoming.pooled.len();
+                let count = self.incoming.get(&hello.incarnation).map_or(0, pooled);
+                if hello.purpose == Purpose::Pooled && count >= POOLED_MAX {
+                    answer = Err(Refusal::NotLinked);
+                }
+                if answer.is_ok() && hello.purpose != Purpose::Probe {
+                    self.welcome(&hello, close);
                 }
                 // The caller may have gone; the reading half notices.
                 let _ = verdict.send(answer);
@@ -184,19 +212,26 @@ impl<E: Env> Driver<E> {
             Input::Welcomed {
                 expected,
                 welcome,
-                link,
+                pool,
                 pauses,
             } => {
                 if self.is_of_before(pauses) {
-                    link.close();
+                    pool.close();
                     return;
                 }
                 // In its place first: the membership may have something to say over it.
-                self.replace_link(expected, Some(link));
-                if !self.membership.handle_welcome(now, expected, &welcome) {
-                    self.replace_link(expected, None);
+                self.shared.set_pool(expected, Some(Arc::clone(&pool)));
+                if self.membership.handle_welcome(now, expected, &welcome) {
+                    pool.open_at_once(now);
+                } else {
+                    self.shared.set_pool(expected, None);
                 }
             }
+            Input::OpenMore {
+                member,
+                first,
+                place,
+            } => self.open_more(member, first, place),
             Input::ConnectFailed {
                 member,
                 pauses,
@@ -206,11 +241,18 @@ impl<E: Env> Driver<E> {
                     self.membership.handle_connect_failed(now, member, failure);
                 }
             }
-            Input::LinkLost {
-                member,
-                number,
-                close,
-            } => self.link_lost(now, member, number, close),
+            Input::LinkLost { member, first } => {
+                if self.link_lost(member, first) {
+                    self.membership
+                        .handle_link_lost(now, member, Direction::Outgoing);
+                }
+            }
+            Input::IncomingLost { member, close } => {
+                if self.incoming_lost(member, &close) {
+                    self.membership
+                        .handle_link_lost(now, member, Direction::Incoming);
+                }
+            }
             Input::Probed {
                 member,
                 pauses,
@@ -258,46 +300,44 @@ impl<E: Env> Driver<E> {
         pauses != self.membership.counters().pauses
     }
 
-    /// A connection that was replaced meanwhile says nothing about its successor.
-    fn link_lost(
-        &mut self,
-        now: Time,
-        member: Incarnation,
-        number: Option<u64>,
-        close: Option<Arc<Notify>>,
-    ) {
-        match (number, close) {
-            (Some(number), _) => {
-                if self
-                    .shared
-                    .link_to(member)
-                    .is_none_or(|link| link.number != number)
-                {
-                    return;
-                }
-                self.replace_link(member, None);
-                self.membership
-                    .handle_link_lost(now, member, Direction::Outgoing);
-            }
-            (None, Some(close)) => {
-                let Some(open) = self.incoming.get_mut(&member) else {
-                    return;
-                };
-                open.retain(|other| !Arc::ptr_eq(other, &close));
-                if open.is_empty() {
-                    self.incoming.remove(&member);
-                    self.membership
-                        .handle_link_lost(now, member, Direction::Incoming);
-                }
-            }
-            (None, None) => {}
+    /// A link that was replaced meanwhile says nothing about its successor.
+    fn link_lost(&self, member: Incarnation, first: u64) -> bool {
+        let is_it = self
+            .shared
+            .link_to(member)
+            .is_some_and(|link| link.number == first);
+        if is_it {
+            self.shared.set_pool(member, None);
         }
+        is_it
     }
 
-    fn replace_link(&self, member: Incarnation, link: Option<Arc<Link>>) {
-        if let Some(old) = self.shared.set_link(member, link) {
-            old.close();
+    /// Somebody was welcomed: the connection counts from here on.
+    fn welcome(&mut self, hello: &Hello, close: Arc<Notify>) {
+        let incoming = self.incoming.entry(hello.incarnation).or_default();
+        if hello.purpose == Purpose::Pooled {
+            incoming.pooled.push(close);
+            return;
         }
+        // It would not have called again if it still held the one before.
+        incoming.close();
+        incoming.first = Some(close);
+    }
+
+    /// Whether the connection was the one that the membership knows of.
+    fn incoming_lost(&mut self, member: Incarnation, close: &Arc<Notify>) -> bool {
+        let Some(incoming) = self.incoming.get_mut(&member) else {
+            return false;
+        };
+        incoming.pooled.retain(|other| !Arc::ptr_eq(other, close));
+        let is_it = |first: &Arc<Notify>| Arc::ptr_eq(first, close);
+        if !incoming.first.as_ref().is_some_and(is_it) {
+            return false;
+        }
+        if let Some(mut incoming) = self.incoming.remove(&member) {
+            incoming.close();
+        }
+        true
     }
 
     /// Does what the membership wants done, until it wants nothing, then publishes the view.
@@ -340,10 +380,11 @@ impl<E: Env> Driver<E> {
                 Effect::Disconnect { incarnation } => {
                     // The view first: nobody is to queue for a link that is about to close.
                     self.publish();
-                    self.replace_link(incarnation, None);
-                    for close in self.incoming.remove(&incarnation).unwrap_or_default() {
-                        close.notify_one();
-                    }
+                    self.shared.set_pool(incarnation, None);
+                    self.incoming
+                        .remove(&incarnation)
+                        .unwrap_or_default()
+                        .close();
                 }
                 Effect::PutBack => {
                     let now = self.env.now();
@@ -389,257 +430,56 @@ impl<E: Env> Driver<E> {
     }
 
     fn connect(&self, member: Incarnation, name: String, address: SocketAddr) {
-        let pauses = self.membership.counters().pauses;
+        let call = self.call(member, name, address, Purpose::Link);
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
-        let hello = self
-            .membership
-            .hello_for(member, Purpose::Link, self.env.now());
-        let deadline = self.env.now() + self.shared.handshake;
-        drop(self.env.spawn(async move {
-            let opened = tokio::select! {
-                biased;
-                opened = open(&env, &shared, address, &hello) => opened,
-                () = env.sleep_until(deadline) => Err(ConnectFailure::Unreachable),
-            };
-            match opened {
-                Ok((stream, buffer, welcome)) => {
-                    link_up::<E>(
-                        &env,
-                        &shared,
-                        Up {
-                            member,
-                            name,
-                            stream,
-                            buffer,
-                            welcome,
-                            pauses,
-                        },
-                    )
-                    .await;
-                }
-                Err(failure) => {
-                    let _ = shared
-                        .driver
-                        .send(Input::ConnectFailed {
-                            member,
-                            pauses,
-                            failure,
-                        })
-                        .await;
-                }
-            }
-        }));
+        drop(self.env.spawn(open_first(env, shared, call)));
     }
 
-    /// A question that the process answers: a connection that is merely accepted proves nothing.
     fn probe(&self, member: Incarnation, address: SocketAddr, deadline: Time) {
+        let call = self.call(member, String::new(), address, Purpose::Probe);
         let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
-        let pauses = self.membership.counters().pauses;
-        let hello = self
-            .membership
-            .hello_for(member, Purpose::Probe, self.env.now());
-        drop(self.env.spawn(async move {
-            let outcome = tokio::select! {
-                biased;
-                opened = open(&env, &shared, address, &hello) => opened.map(|(.., welcome)| welcome),
-                // The membership looks at the deadline itself.
-                () = env.sleep_until(deadline) => return,
-            };
-            // A driver that has ended asks nobody any more.
-            let _ = shared.driver.send(Input::Probed { member, pauses, outcome }).await;
-        }));
+        drop(self.env.spawn(probe(env, shared, call, deadline)));
+    }
+
+    /// One more link to a member of the view, unless its pool was closed meanwhile.
+    fn open_more(&self, member: Incarnation, first: u64, place: usize) {
+        let pool = self.shared.pool_to(member);
+        let Some(pool) = pool.filter(|pool| pool.first.number == first) else {
+            return;
+        };
+        let Some(who) = self.membership.view().member(member) else {
+            return pool.failed(place, self.env.now());
+        };
+        let call = self.call(member, who.name.clone(), who.address, Purpose::Pooled);
+        let (env, shared) = (self.env.clone(), Arc::clone(&self.shared));
+        drop(self.env.spawn(open_more(env, shared, call, (pool, place))));
+    }
+
+    fn call(
+        &self,
+        member: Incarnation,
+        name: String,
+        address: SocketAddr,
+        purpose: Purpose,
+    ) -> Call {
+        Call {
+            member,
+            name,
+            address,
+            hello: self.membership.hello_for(member, purpose, self.env.now()),
+            pauses: self.membership.counters().pauses,
+        }
     }
 
     fn end(&mut self) {
-        for link in self.shared.take_links() {
-            link.close();
-        }
-        for close in std::mem::take(&mut self.incoming).into_values().flatten() {
-            close.notify_one();
+        self.shared.take_pools();
+        for incoming in self.incoming.values_mut() {
+            incoming.close();
         }
         self.membership.leave(self.env.now());
         self.shared.publish(view_of(&self.membership), true);
         self.shared.stamp.leave();
         self.shared.closed.notify_waiters();
-    }
-}
-
-struct Up<S> {
-    member: Incarnation,
-    name: String,
-    stream: S,
-    buffer: BytesMut,
-    welcome: Welcome,
-    pauses: u64,
-}
-
-/// Runs a link that was welcomed to its end.
-async fn link_up<E: Env>(env: &E, shared: &Arc<Shared>, up: Up<E::Stream>) {
-    let (reader, writer) = tokio::io::split(up.stream);
-    let number = shared.next_link.fetch_add(1, Ordering::Relaxed);
-    let member = up.member;
-    let link = Arc::new(Link::new(
-        Peer {
-            number,
-            member,
-            name: up.name,
-        },
-        Box::new(writer),
-        shared.outbox,
-        shared.key.clone(),
-        Arc::clone(&shared.delivery),
-        Arc::new(env.clone()),
-    ));
-    let welcomed = Input::Welcomed {
-        expected: member,
-        welcome: up.welcome,
-        link: Arc::clone(&link),
-        pauses: up.pauses,
-    };
-    if shared.driver.send(welcomed).await.is_err() {
-        return;
-    }
-    let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
-    let ended = link.run(reader, up.buffer, says).await;
-    report(shared, &link.name, ended);
-    link.close();
-    let lost = Input::LinkLost {
-        member,
-        number: Some(number),
-        close: None,
-    };
-    let _ = shared.driver.send(lost).await;
-}
-
-/// Says hello, and reads the answer.
-async fn open<E: Env>(
-    env: &E,
-    shared: &Shared,
-    address: SocketAddr,
-    hello: &Hello,
-) -> Result<(E::Stream, BytesMut, Welcome), ConnectFailure> {
-    let mut stream = env.connect(address).await.map_err(failure)?;
-    env.faults().at(Place::BeforeHello).await.map_err(failure)?;
-    let frame = Message::Hello(hello.clone()).to_frame(shared.key.as_ref());
-    stream.write_all(&frame).await.map_err(failure)?;
-    stream.flush().await.map_err(failure)?;
-    let mut buffer = BytesMut::new();
-    match first_message(&mut stream, &mut buffer, shared).await {
-        Ok(Message::Welcome(welcome)) => Ok((stream, buffer, welcome)),
-        Ok(Message::Refused(refusal)) => Err(ConnectFailure::Refused(refusal)),
-        Ok(_) => Err(ConnectFailure::Unreachable),
-        Err(error) => Err(failure(error)),
-    }
-}
-
-/// A kernel that answers for a process says that the process has ended.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failure(error: io::Error) -> ConnectFailure {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => ConnectFailure::Reset,
-        _ => ConnectFailure::Unreachable,
-    }
-}
-
-/// Serves a connection that somebody opened: the hello first, and nothing before it.
-pub(super) async fn accepted<E: Env>(
-    env: E,
-    shared: Arc<Shared>,
-    mut stream: E::Stream,
-    from: SocketAddr,
-) {
-    let mut buffer = BytesMut::new();
-    let deadline = env.now() + HELLO_TIME;
-    let first = tokio::select! {
-        biased;
-        first = first_message(&mut stream, &mut buffer, &shared) => first,
-        () = env.sleep_until(deadline) => Err(io::ErrorKind::TimedOut.into()),
-    };
-    let hello = match first {
-        Ok(Message::Hello(hello)) => hello,
-        Ok(_) => return report(&shared, &from.to_string(), Err(bad("no hello"))),
-        Err(error) => return report(&shared, &from.to_string(), Err(error)),
-    };
-    let (member, name, purpose) = (hello.incarnation, hello.name.clone(), hello.purpose);
-    let close = Arc::new(Notify::new());
-    let (verdict, judged) = oneshot::channel();
-    let input = Input::Hello {
-        hello,
-        close: Arc::clone(&close),
-        verdict,
-    };
-    if shared.driver.send(input).await.is_err() {
-        return;
-    }
-    let Ok(verdict) = judged.await else { return };
-    let is_welcome = verdict.is_ok();
-    let answer = verdict.map_or_else(Message::Refused, Message::Welcome);
-    if purpose == Purpose::Probe && env.faults().at(Place::BeforeProbeAnswer).await.is_err() {
-        return;
-    }
-    let frame = answer.to_frame(shared.key.as_ref());
-    let sent = match stream.write_all(&frame).await {
-        Ok(()) => stream.flush().await,
-        Err(error) => Err(error),
-    };
-    if !is_welcome || purpose == Purpose::Probe {
-        return;
-    }
-    let ended = match sent {
-        Err(error) => Err(error),
-        Ok(()) => {
-            let incoming = Incoming {
-                member,
-                stream,
-                buffer,
-                key: shared.key.clone(),
-                delivery: Arc::clone(&shared.delivery),
-                faults: env.faults().clone(),
-            };
-            let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
-            tokio::select! {
-                biased;
-                () = close.notified() => Ok(()),
-                ended = incoming.run(says) => ended,
-            }
-        }
-    };
-    report(&shared, &name, ended);
-    let _ = shared
-        .driver
-        .send(Input::LinkLost {
-            member,
-            number: None,
-            close: Some(close),
-        })
-        .await;
-}
-
-async fn first_message<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    buffer: &mut BytesMut,
-    shared: &Shared,
-) -> io::Result<Message> {
-    let frames = FrameReader::new(Message::bytes_max(FrameKind::Hello, 0) + 1);
-    loop {
-        if let Some((head, payload)) = frames.next(buffer).map_err(bad)? {
-            let message = Message::decode(head.kind, &payload, shared.key.as_ref(), 0);
-            return message.map_err(bad)?.ok_or_else(|| bad("no hello"));
-        }
-        buffer.reserve(4096);
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-/// Bytes that nobody may send are said and counted; a connection that merely ends is not.
-fn report(shared: &Shared, from: &str, ended: io::Result<()>) {
-    if let Err(error) = ended
-        && error.kind() == io::ErrorKind::InvalidData
-    {
-        let (from, why) = (from.to_owned(), error.to_string());
-        shared.delivery.happened(Event::BadConnection { from, why });
     }
 }
 
@@ -655,6 +495,3 @@ fn view_of(membership: &Membership) -> View {
         is_leaving: membership.is_leaving(),
     }
 }
-
-/// Who connects has this long for its hello.
-const HELLO_TIME: Duration = Duration::from_secs(5);

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
-use catherd_core::message::{ClusterKey, FrameReader, Message};
+use catherd_core::message::{FrameKind, FrameReader, Message};
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::Delivery;
-use super::outgoing::{PeerSays, READ_BYTES, bad};
+use super::answers::{PeerSays, answer, bad};
+use super::link::READ_BYTES;
+use super::shared::Shared;
 use crate::env::{Faults, Place};
 
 pub(super) struct Incoming<S> {
@@ -22,10 +23,13 @@ pub(super) struct Incoming<S> {
     pub(super) stream: S,
     /// What was read behind the hello.
     pub(super) buffer: BytesMut,
-    pub(super) key: Option<ClusterKey>,
-    pub(super) delivery: Arc<dyn Delivery>,
+    pub(super) shared: Arc<Shared>,
     pub(super) faults: Faults,
 }
+
+/// Answers are written once there are so many bytes of them, before more questions are looked at:
+/// a short question may have a long answer.
+const OUT_BYTES_MAX: usize = 256 * 1024;
 
 /// Sessions of which a write is missing here, and the question that asks for each.
 #[derive(Default)]
@@ -37,18 +41,25 @@ struct Gaps {
 impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// Serves the connection to its end.
     pub(super) async fn run(mut self, mut says: impl FnMut(PeerSays)) -> io::Result<()> {
-        let max = self.delivery.session_bytes_max();
-        let frames =
-            FrameReader::new(Message::bytes_max(catherd_core::message::FrameKind::Whole, max) + 16);
+        let session_bytes_max = self.shared.delivery.session_bytes_max();
+        let frame_bytes_max = Message::bytes_max(FrameKind::Whole, session_bytes_max) + 16;
+        let frames = FrameReader::new(frame_bytes_max);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
         loop {
-            let mut applied = false;
-            while let Some((head, payload)) = frames.next(&mut self.buffer).map_err(bad)? {
-                let message = Message::decode(head.kind, &payload, self.key.as_ref(), max);
+            // Nobody closes the turns.
+            let turn = self.shared.turns.acquire().await.ok();
+            let (mut applied, mut is_done) = (false, false);
+            while out.len() < OUT_BYTES_MAX {
+                let Some((head, payload)) = frames.next(&mut self.buffer).map_err(bad)? else {
+                    is_done = true;
+                    break;
+                };
+                let key = self.shared.key.as_ref();
+                let message = Message::decode(head.kind, &payload, key, session_bytes_max);
                 match message.map_err(bad)? {
                     Some(Message::Fragments { context, fragments }) => {
                         inbox.receive(head.number).map_err(bad)?;
-                        let results = self.delivery.apply(&context, &fragments);
+                        let results = self.shared.delivery.apply(&context, &fragments);
                         self.note(head.number, &results, &mut inbox, &mut gaps, &mut out);
                         applied = true;
                     }
@@ -56,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                     None => {}
                 }
             }
+            drop(turn);
             if applied {
                 self.faults.at(Place::Applied).await?;
             }
@@ -68,6 +80,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 self.stream.write_all(&out).await?;
                 self.stream.flush().await?;
                 out.clear();
+            }
+            if !is_done {
+                continue;
             }
             self.buffer.reserve(READ_BYTES);
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
@@ -110,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         if gaps.asked.contains_key(&(context, key)) {
             return;
         }
-        let Some((name, held)) = self.delivery.wanted(context, key) else {
+        let Some((name, held)) = self.shared.delivery.wanted(context, key) else {
             return;
         };
         gaps.next_question += 1;
@@ -129,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     fn close_gaps(&self, inbox: &mut Inbox, gaps: &mut Gaps) {
         let closed: Vec<_> = inbox
             .behind()
-            .filter(|&(context, key)| self.delivery.wanted(context, key).is_none())
+            .filter(|&(context, key)| self.shared.delivery.wanted(context, key).is_none())
             .collect();
         for (context, key) in closed {
             inbox.gap_closed(context, key);
@@ -157,65 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 // The answer may still be behind: then the next frame of the session asks again.
                 gaps.asked.retain(|_, asked| *asked != question);
                 for fragment in answers.into_iter().filter_map(|answer| answer.fragment) {
-                    self.delivery.apply(&context, &[fragment]);
+                    self.shared.delivery.apply(&context, &[fragment]);
                 }
             }
-            Message::Fetch {
-                question,
-                context,
-                wanted,
-                route,
-            } => {
-                let answers = self.delivery.answer(&context, &wanted);
-                let knew_route = self.delivery.knew(&route);
-                Message::Whole {
-                    question,
-                    context,
-                    answers,
-                    knew_route,
+            other => {
+                if let Some(reply) = answer(&*self.shared.delivery, self.member, other, says)? {
+                    reply.put(None, out);
                 }
-                .put(None, out);
-            }
-            Message::Buckets {
-                question,
-                context,
-                comparison,
-            } => {
-                let summaries = self.delivery.compare(self.member, &context, &comparison);
-                Message::Summaries {
-                    question,
-                    context,
-                    summaries,
-                }
-                .put(None, out);
-            }
-            Message::Expire {
-                question,
-                context,
-                ages,
-            } => {
-                let ages = self.delivery.used(self.member, &context, &ages);
-                Message::Used {
-                    question,
-                    context,
-                    ages,
-                }
-                .put(None, out);
-            }
-            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
-            Message::Touch { context, ages } => {
-                self.delivery.touched(self.member, &context, &ages);
-            }
-            Message::Ready => says(PeerSays::Ready),
-            Message::Goodbye { .. } => says(PeerSays::Goodbye),
-            Message::Hello(_)
-            | Message::Welcome(_)
-            | Message::Refused(_)
-            | Message::Ack(_)
-            | Message::Summaries { .. }
-            | Message::Used { .. }
-            | Message::Fragments { .. } => {
-                return Err(bad("a message that does not belong on this side of a link"));
             }
         }
         Ok(())

@@ -3,19 +3,31 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `alone` | the channel of a node without a cluster |
-//! | `tcp` | the channel of a cluster: its parts, its start, its end |
+//! | `tcp` | the channel of a cluster: its start, its end, and what is asked of it |
+//! | `shared` | what its tasks share: the links to each member, the view |
 //! | `driver` | the task that feeds the membership and does what it says |
 //! | `heartbeats` | datagrams to and from the group |
 //! | `pulse` | whether this node ran all the time, for requests to look at |
-//! | `outgoing` | a link: the connection to a member, its queue, its acknowledgements |
+//! | `dial` | connections that this node opens |
+//! | `accept` | connections that others open, up to their hello |
+//! | `pool` | the links to one member |
+//! | `link` | a connection to a member: its queue, its acknowledgements |
+//! | `questions` | what a member is asked over a link |
 //! | `incoming` | a connection from a member: frames are applied and acknowledged |
+//! | `answers` | what both ends answer |
 
+mod accept;
 mod alone;
+mod answers;
+mod dial;
 mod driver;
 mod heartbeats;
 mod incoming;
-mod outgoing;
+mod link;
+mod pool;
 mod pulse;
+mod questions;
+mod shared;
 mod tcp;
 
 use std::fmt::Debug;
@@ -40,6 +52,8 @@ use tokio::sync::watch;
 
 pub(crate) use alone::Alone;
 pub use catherd_core::link::Outcome;
+pub(crate) use link::KeepAlive;
+pub(crate) use pool::PoolConfig;
 pub(crate) use tcp::{TcpChannel, TcpConfig};
 
 use crate::cluster::{Event, LinkStatus};

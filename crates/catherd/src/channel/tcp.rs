@@ -5,28 +5,29 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
-use catherd_core::membership::{Membership, MembershipConfig, MembershipCounters, Myself, Pulse};
+use catherd_core::membership::{Membership, MembershipConfig, Myself, Pulse};
 use catherd_core::message::{ClusterKey, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::driver::{Driver, Input, accepted};
+use super::accept::accept_all;
+use super::driver::{Driver, Input};
 use super::heartbeats;
-use super::outgoing::Link;
-use super::pulse::Stamp;
+use super::pool::PoolConfig;
+use super::shared::{Joining, Shared};
 use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
 use crate::cluster::LinkStatus;
 use crate::env::{Env, Group};
+use crate::surroundings::Surroundings;
 
 /// What a channel needs to know.
 #[derive(Clone, Debug)]
@@ -39,142 +40,15 @@ pub(crate) struct TcpConfig {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) membership: MembershipConfig,
     pub(crate) outbox: OutboxConfig,
+    pub(crate) pool: PoolConfig,
+    /// Connections whose frames may be applied side by side.
+    pub(crate) turns: usize,
     pub(crate) key: Option<ClusterKey>,
-}
-
-/// What the tasks of a channel share.
-pub(super) struct Shared {
-    pub(super) key: Option<ClusterKey>,
-    pub(super) outbox: OutboxConfig,
-    pub(super) delivery: Arc<dyn Delivery>,
-    pub(super) driver: mpsc::Sender<Input>,
-    pub(super) next_link: AtomicU64,
-    pub(super) heartbeats_unsent: AtomicU64,
-    /// How long opening a connection may take, hello and answer included.
-    pub(super) handshake: Duration,
-    pub(super) closed: Notify,
-    pub(super) stamp: Stamp,
-    /// Until when the members are waited for that this node meets when it joins.
-    joining: Mutex<Joining>,
-    is_closed: AtomicBool,
-    links: RwLock<Links>,
-    /// How many links there are.
-    link_count: watch::Sender<usize>,
-    view: watch::Sender<Arc<View>>,
-    /// Whether all that has been heard has been met.
-    met: watch::Sender<bool>,
-    counters: Mutex<BTreeMap<String, u64>>,
-}
-
-#[derive(Clone, Copy)]
-struct Joining {
-    /// Who was not heard by then is not there.
-    heard_by: Time,
-    /// A member that cannot call back is met by nobody; it does not hold up the start for ever.
-    met_by: Time,
-}
-
-#[derive(Default)]
-struct Links {
-    by_member: BTreeMap<Incarnation, Arc<Link>>,
-    by_number: BTreeMap<u64, Arc<Link>>,
-}
-
-impl Shared {
-    pub(super) fn link_to(&self, member: Incarnation) -> Option<Arc<Link>> {
-        self.links.read().by_member.get(&member).cloned()
-    }
-
-    pub(super) fn links(&self) -> Vec<Arc<Link>> {
-        self.links.read().by_member.values().cloned().collect()
-    }
-
-    /// Puts a link in its place, or takes it away; gives back the one that was there.
-    pub(super) fn set_link(
-        &self,
-        member: Incarnation,
-        link: Option<Arc<Link>>,
-    ) -> Option<Arc<Link>> {
-        let mut links = self.links.write();
-        let old = links.by_member.remove(&member);
-        if let Some(old) = &old {
-            links.by_number.remove(&old.number);
-        }
-        if let Some(link) = link {
-            links.by_number.insert(link.number, Arc::clone(&link));
-            links.by_member.insert(member, link);
-        }
-        self.link_count.send_replace(links.by_member.len());
-        old
-    }
-
-    pub(super) fn take_links(&self) -> Vec<Arc<Link>> {
-        let mut links = self.links.write();
-        links.by_number.clear();
-        self.link_count.send_replace(0);
-        std::mem::take(&mut links.by_member).into_values().collect()
-    }
-
-    /// This node joins, again: those who answer at all are heard by `heard_by`.
-    pub(super) fn join_by(&self, heard_by: Time, drop_time: Duration) {
-        *self.joining.lock() = Joining {
-            heard_by,
-            met_by: heard_by + drop_time,
-        };
-    }
-
-    pub(super) fn publish(&self, view: View, met: bool) {
-        if !met {
-            // Before the view: whoever sees that this node joins again must not take what was met
-            // before for what is to be met.
-            self.met.send_replace(false);
-        }
-        self.view.send_if_modified(|published| {
-            let changed = **published != view;
-            if changed {
-                *published = Arc::new(view);
-            }
-            changed
-        });
-        self.met
-            .send_if_modified(|published| std::mem::replace(published, met) != met);
-    }
-
-    pub(super) fn count(&self, counters: &MembershipCounters) {
-        let unsent = self.heartbeats_unsent.load(Ordering::Relaxed);
-        let figures = [
-            ("heartbeats_sent", counters.heartbeats_sent),
-            ("heartbeats_unsent", unsent),
-            ("heartbeats_answered", counters.heartbeats_answered),
-            ("heartbeats_heard", counters.heartbeats_heard),
-            ("heartbeats_own", counters.heartbeats_own),
-            ("heartbeats_replayed", counters.heartbeats_replayed),
-            ("heartbeats_of_the_ended", counters.heartbeats_of_the_ended),
-            (
-                "heartbeats_of_taken_names",
-                counters.heartbeats_of_taken_names,
-            ),
-            ("heartbeats_over_cap", counters.heartbeats_over_cap),
-            ("hellos_accepted", counters.hellos_accepted),
-            ("hellos_refused", counters.hellos_refused),
-            ("connects", counters.connects),
-            ("connects_failed", counters.connects_failed),
-            ("probes", counters.probes),
-            ("probes_failed", counters.probes_failed),
-            ("goodbyes_ignored", counters.goodbyes_ignored),
-            ("pauses", counters.pauses),
-        ];
-        let figures = figures
-            .into_iter()
-            .map(|(name, count)| (name.to_owned(), count));
-        *self.counters.lock() = figures.collect();
-    }
 }
 
 /// The channel of a cluster.
 pub(crate) struct TcpChannel {
     shared: Arc<Shared>,
-    sleep: Arc<dyn crate::surroundings::Surroundings>,
 }
 
 impl fmt::Debug for TcpChannel {
@@ -202,35 +76,18 @@ impl TcpChannel {
         let (driver, inputs) = mpsc::channel(1024);
         let (frequency, drop_time) = (config.membership.frequency, config.membership.drop_time);
         let cluster = config.membership.cluster.clone();
+        let surroundings: Arc<dyn Surroundings> = Arc::new(env.clone());
+        let shared = Arc::new(Shared::new(
+            &config,
+            (Arc::clone(&delivery), surroundings),
+            driver.clone(),
+        ));
         let myself = Myself {
             name: config.name,
             incarnation: config.incarnation,
             address,
             domain: config.domain,
         };
-        let connections = 16 + 8 * config.membership.members_max;
-        let shared = Arc::new(Shared {
-            key: config.key.clone(),
-            outbox: config.outbox,
-            delivery: Arc::clone(&delivery),
-            driver: driver.clone(),
-            next_link: AtomicU64::new(1),
-            heartbeats_unsent: AtomicU64::new(0),
-            handshake: 2 * frequency,
-            closed: Notify::new(),
-            stamp: Stamp::new(config.membership.pause_limit()),
-            // Members answer the first heartbeat at once; who has heard nobody for two is alone.
-            joining: Mutex::new(Joining {
-                heard_by: now + 2 * frequency,
-                met_by: now + 2 * frequency + drop_time,
-            }),
-            is_closed: AtomicBool::new(false),
-            links: RwLock::default(),
-            link_count: watch::Sender::new(0),
-            view: watch::Sender::new(Arc::new(View::alone(&myself.name, myself.incarnation))),
-            met: watch::Sender::new(false),
-            counters: Mutex::default(),
-        });
         drop(env.spawn(heartbeats::hear(
             env.clone(),
             Arc::clone(&group),
@@ -239,12 +96,7 @@ impl TcpChannel {
             delivery,
             driver,
         )));
-        drop(env.spawn(accept_all(
-            env.clone(),
-            Arc::clone(&shared),
-            listener,
-            connections,
-        )));
+        drop(env.spawn(accept_all(env.clone(), Arc::clone(&shared), listener)));
         let membership = Membership::new(config.membership, myself, now);
         let run = Driver {
             env: env.clone(),
@@ -260,10 +112,7 @@ impl TcpChannel {
             drop_time,
         };
         drop(env.spawn(run.run()));
-        Ok(Self {
-            shared,
-            sleep: Arc::new(env),
-        })
+        Ok(Self { shared })
     }
 }
 
@@ -282,40 +131,10 @@ async fn listen<E: Env>(env: &E, at: &[SocketAddr]) -> io::Result<(E::Listener, 
     Err(refused)
 }
 
-/// Takes connections until the channel is left, a bounded number of them at a time.
-async fn accept_all<E: Env>(
-    env: E,
-    shared: Arc<Shared>,
-    mut listener: E::Listener,
-    connections: usize,
-) {
-    let places = Arc::new(Semaphore::new(connections));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let arrived = tokio::select! {
-            biased;
-            () = shared.closed.notified() => return,
-            arrived = env.accept(&mut listener) => arrived,
-        };
-        let Ok((stream, from)) = arrived else {
-            env.sleep_until(env.now() + Duration::from_millis(100))
-                .await;
-            continue;
-        };
-        let serve = accepted(env.clone(), Arc::clone(&shared), stream, from);
-        drop(env.spawn(async move {
-            serve.await;
-            drop(place);
-        }));
-    }
-}
-
-fn is_current(shared: &Shared, clock: &dyn crate::surroundings::Surroundings) -> bool {
+fn is_current(shared: &Shared) -> bool {
     shared.stamp.is_current(Pulse {
-        at: clock.now(),
-        wall: clock.wall_clock(),
+        at: shared.surroundings.now(),
+        wall: shared.surroundings.wall_clock(),
     })
 }
 
@@ -332,11 +151,8 @@ impl Channel for TcpChannel {
     }
 
     fn send(&self, now: Time, to: Incarnation, frame: Frame) -> Ticket {
-        match self.shared.links.read().by_member.get(&to) {
-            Some(link) => Ticket {
-                link: link.number,
-                frame: link.push(now, frame),
-            },
+        match self.shared.pool_to(to) {
+            Some(pool) => pool.push(now, frame),
             None => Ticket {
                 link: 0,
                 frame: FrameTicket::default(),
@@ -345,13 +161,13 @@ impl Channel for TcpChannel {
     }
 
     fn flush(&self) {
-        for link in self.shared.links.read().by_member.values() {
-            link.pump();
+        while let Some(pool) = self.shared.stirred_pool() {
+            pool.flush();
         }
     }
 
     fn poll_acknowledged(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Outcome> {
-        match self.shared.links.read().by_number.get(&ticket.link) {
+        match self.shared.numbered(ticket.link) {
             Some(link) => link.poll_acknowledged(ticket.frame, cx),
             None => Poll::Ready(Outcome::Gone),
         }
@@ -397,15 +213,15 @@ impl Channel for TcpChannel {
 
     fn tell_all(&self, message: &Message) {
         let frame = message.to_frame(self.shared.key.as_ref());
-        for link in self.shared.links() {
-            link.tell_frame(frame.clone());
+        for pool in self.shared.pools() {
+            pool.first.tell_frame(frame.clone());
         }
     }
 
     fn link_status(&self, to: Incarnation) -> LinkStatus {
         self.shared
-            .link_to(to)
-            .map_or_else(LinkStatus::default, |link| link.status())
+            .pool_to(to)
+            .map_or_else(LinkStatus::default, |pool| pool.status())
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {
@@ -414,7 +230,7 @@ impl Channel for TcpChannel {
 
     fn forget(&self, name: &str) {
         let (driver, name) = (self.shared.driver.clone(), name.to_owned());
-        self.sleep.spawn(Box::pin(async move {
+        self.shared.surroundings.spawn(Box::pin(async move {
             // A driver that has ended misses nobody.
             let _ = driver.send(Input::Forget { name }).await;
         }));
@@ -422,18 +238,18 @@ impl Channel for TcpChannel {
 
     fn become_ready(&self, pauses: u64) {
         let driver = self.shared.driver.clone();
-        self.sleep.spawn(Box::pin(async move {
+        self.shared.surroundings.spawn(Box::pin(async move {
             // A driver that has ended has no use for it.
             let _ = driver.send(Input::BecomeReady { pauses }).await;
         }));
     }
 
     fn is_current(&self) -> bool {
-        is_current(&self.shared, &*self.sleep)
+        is_current(&self.shared)
     }
 
     fn current(&self) -> BoxFuture<'static, ()> {
-        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.sleep));
+        let shared = Arc::clone(&self.shared);
         async move {
             let mut views = shared.view.subscribe();
             loop {
@@ -447,7 +263,7 @@ impl Channel for TcpChannel {
                     |view: &View| view.pauses == 0 || view.am_ready() || view.is_leaving;
                 // The sender lives as long as the channel.
                 let _ = views.wait_for(|view| may_serve(view)).await;
-                if is_current(&shared, &*clock) {
+                if is_current(&shared) {
                     return;
                 }
             }
@@ -456,8 +272,9 @@ impl Channel for TcpChannel {
     }
 
     fn met(&self) -> BoxFuture<'static, ()> {
-        let (mut met, sleep) = (self.shared.met.subscribe(), Arc::clone(&self.sleep));
-        let Joining { heard_by, met_by } = *self.shared.joining.lock();
+        let mut met = self.shared.met.subscribe();
+        let sleep = Arc::clone(&self.shared.surroundings);
+        let Joining { heard_by, met_by } = self.shared.joining();
         async move {
             sleep.sleep_until(heard_by).await;
             tokio::select! {
@@ -471,12 +288,13 @@ impl Channel for TcpChannel {
     }
 
     fn leave(&self, within: Duration) -> BoxFuture<'static, ()> {
-        let (shared, sleep) = (Arc::clone(&self.shared), Arc::clone(&self.sleep));
+        let shared = Arc::clone(&self.shared);
+        let sleep = Arc::clone(&shared.surroundings);
         async move {
             let deadline = sleep.now() + within;
-            let links = shared.links();
+            let pools = shared.pools();
             let drained = async {
-                for link in &links {
+                for link in pools.iter().flat_map(|pool| pool.links()) {
                     std::future::poll_fn(|cx| link.poll_drained(cx)).await;
                 }
                 true

@@ -10,27 +10,37 @@ use catherd_core::link::{Confirm, Joining, OutboxConfig};
 use catherd_core::membership::MembershipConfig;
 use catherd_core::message::ClusterKey;
 use catherd_core::version::Incarnation;
+use tokio::sync::Semaphore;
 
 use super::handle::Cluster;
 use super::name::{is_cluster_name, is_node_name};
 use super::node::Node;
-use crate::channel::{Alone, Channel, Delivery, TcpChannel, TcpConfig, View};
+use crate::channel::{
+    Alone, Channel, Delivery, KeepAlive, PoolConfig, TcpChannel, TcpConfig, View,
+};
 use crate::env::{Env, Group, System};
 
 /// When a request returns (HOW-TO, "Cluster Configuration": `replicationMode`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// When every ready holder has applied what it wrote; one connection a member.
+    /// When every ready holder has applied what it wrote; one connection to each member.
     #[default]
     Synchronous,
+    /// The same over several connections to each member, a session always over the same one.
+    Pooled,
+    /// At once; writes of one session that wait to be sent become one.
+    Asynchronous,
+    /// At once; all that waits to be sent goes out in one write, in the order of arrival.
+    FastAsyncQueue,
 }
 
 impl Mode {
     /// Whether a request waits for acknowledgements.
     pub fn is_synchronous(self) -> bool {
         match self {
-            Self::Synchronous => true,
+            Self::Synchronous | Self::Pooled => true,
+            Self::Asynchronous | Self::FastAsyncQueue => false,
         }
     }
 }
@@ -47,6 +57,10 @@ pub struct ClusterBuilder {
     ack_timeout: Duration,
     queue_bytes_max: usize,
     queue_frames_max: Option<usize>,
+    pool_sockets_max: usize,
+    keep_alive: KeepAlive,
+    auto_connect: bool,
+    connections_applied: usize,
     group: Group,
     frequency: Duration,
     drop_time: Duration,
@@ -69,6 +83,13 @@ impl ClusterBuilder {
             ack_timeout: Duration::from_secs(15),
             queue_bytes_max: 64 << 20,
             queue_frames_max: None,
+            pool_sockets_max: 25,
+            keep_alive: KeepAlive {
+                idle: Some(Duration::from_secs(60)),
+                frames_max: None,
+            },
+            auto_connect: false,
+            connections_applied: 6,
             group: Group {
                 address: IpAddr::V4(Ipv4Addr::new(228, 0, 0, 4)),
                 port: 45564,
@@ -143,6 +164,47 @@ impl ClusterBuilder {
     #[must_use]
     pub fn max_queue_length(mut self, frames: usize) -> Self {
         self.queue_frames_max = Some(frames);
+        self
+    }
+
+    /// How many connections a member gets in mode [`Pooled`](Mode::Pooled)
+    /// (`maxPoolSocketLimit`), 1 to 1024; 25 by default. Without effect in the other modes.
+    #[must_use]
+    pub fn max_pool_sockets(mut self, sockets: usize) -> Self {
+        self.pool_sockets_max = sockets;
+        self
+    }
+
+    /// How long a connection of the pool stays open without a frame (`keepAliveTimeout`); a minute
+    /// by default, `None` for as long as the member. The first connection to a member always stays.
+    #[must_use]
+    pub fn keep_alive(mut self, idle: Option<Duration>) -> Self {
+        self.keep_alive.idle = idle;
+        self
+    }
+
+    /// After how many frames a connection of the pool is closed and opened anew
+    /// (`keepAliveMaxRequestCount`); without limit by default.
+    #[must_use]
+    pub fn keep_alive_frames(mut self, frames: Option<u64>) -> Self {
+        self.keep_alive.frames_max = frames;
+        self
+    }
+
+    /// Whether all connections of the pool are opened when a member is met, and not at their
+    /// first use (`autoConnect`); `false` by default.
+    #[must_use]
+    pub fn auto_connect(mut self, at_once: bool) -> Self {
+        self.auto_connect = at_once;
+        self
+    }
+
+    /// How many connections from members have their frames applied side by side
+    /// (`tcpThreadCount`); 6 by default, at least 1. The frames of one connection are applied in
+    /// order.
+    #[must_use]
+    pub fn connections_applied(mut self, side_by_side: usize) -> Self {
+        self.connections_applied = side_by_side;
         self
     }
 
@@ -319,6 +381,12 @@ impl ClusterBuilder {
         if self.drop_time < 2 * self.frequency {
             return invalid("drop_time", "must be at least twice the frequency");
         }
+        if !(1..=1024).contains(&self.pool_sockets_max) {
+            return invalid("max_pool_sockets", "must be 1 to 1024");
+        }
+        if self.connections_applied == 0 {
+            return invalid("connections_applied", "must be at least 1");
+        }
         if self.listen.is_empty() {
             return invalid("listen", "needs an address");
         }
@@ -361,7 +429,10 @@ impl ClusterBuilder {
                 settings: self.settings_digest(),
             },
             outbox: OutboxConfig {
-                joining: Joining::Keep,
+                joining: match self.mode {
+                    Mode::Asynchronous => Joining::Join,
+                    Mode::Synchronous | Mode::Pooled | Mode::FastAsyncQueue => Joining::Keep,
+                },
                 confirm: if self.wait_for_ack {
                     Confirm::Applied
                 } else {
@@ -372,6 +443,15 @@ impl ClusterBuilder {
                 ack_timeout: self.ack_timeout,
                 write_ahead_bytes: WRITE_AHEAD_BYTES,
             },
+            pool: PoolConfig {
+                links: match self.mode {
+                    Mode::Pooled => self.pool_sockets_max,
+                    Mode::Synchronous | Mode::Asynchronous | Mode::FastAsyncQueue => 1,
+                },
+                keep_alive: self.keep_alive,
+                opens_at_once: self.auto_connect,
+            },
+            turns: self.connections_applied.min(Semaphore::MAX_PERMITS),
             key: self.key.as_deref().map(ClusterKey::new),
         }
     }

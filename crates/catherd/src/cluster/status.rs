@@ -54,6 +54,8 @@ pub struct MemberStatus {
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct LinkStatus {
+    /// Connections to it: more than one in mode `pooled` only.
+    pub connections: u64,
     /// Frames that are not written yet.
     pub queued_frames: u64,
     /// Their bytes.
@@ -66,6 +68,19 @@ pub struct LinkStatus {
     pub is_slow: bool,
     /// Frames written so far on this connection.
     pub written_frames: u64,
+}
+
+impl LinkStatus {
+    /// Adds what is on its way over another connection to the same member.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.queued_frames += other.queued_frames;
+        self.queued_bytes += other.queued_bytes;
+        self.oldest_ms = self.oldest_ms.max(other.oldest_ms);
+        self.unacknowledged_frames += other.unacknowledged_frames;
+        self.is_slow |= other.is_slow;
+        self.written_frames += other.written_frames;
+    }
 }
 
 /// A context on this node.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use catherd_core::placement::Placement;
 use parking_lot::Mutex;
 
-use super::ContextInner;
 use super::table::SessionTable;
+use super::{ContextInner, Filter};
 use crate::cluster::Node;
 use crate::layer::{SessionCookie, SessionLayer};
 
@@ -195,6 +195,7 @@ pub struct ContextBuilder {
     cookie_secure: bool,
     cookie_http_only: bool,
     rewrite_route: bool,
+    filter: Option<Filter>,
 }
 
 /// A context that cannot be.
@@ -254,6 +255,7 @@ impl ContextBuilder {
             cookie_secure: false,
             cookie_http_only: true,
             rewrite_route: true,
+            filter: None,
         }
     }
 
@@ -337,6 +339,14 @@ impl ContextBuilder {
         self
     }
 
+    /// Requests that never change the session (`filter` of the `ReplicationValve`); none by
+    /// default.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
     /// Makes the context; from now on this node holds its part of the sessions.
     ///
     /// # Errors
@@ -372,6 +382,7 @@ impl ContextBuilder {
                 http_only: self.cookie_http_only,
             },
             rewrites_route: self.rewrite_route,
+            filter: self.filter,
             manager: self.manager,
             max_inactive: self.max_inactive,
             table: SessionTable::new(node.digest_key),

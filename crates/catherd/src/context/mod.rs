@@ -2,6 +2,7 @@
 
 mod builder;
 mod expiry;
+mod filter;
 mod receipt;
 mod replicate;
 mod serve;
@@ -19,6 +20,7 @@ use catherd_core::session::{Rules, Tombstone};
 use parking_lot::Mutex;
 
 pub use builder::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
+pub use filter::{Filter, FilterError};
 pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
 pub(crate) use serve::{Served, Unserved};
@@ -37,6 +39,8 @@ pub(crate) struct ContextInner {
     pub(crate) cookie: SessionCookie,
     /// Whether a client that comes from another node gets this node's route.
     pub(crate) rewrites_route: bool,
+    /// Requests that are known not to change the session.
+    pub(crate) filter: Option<Filter>,
     pub(crate) manager: Manager,
     pub(crate) max_inactive: Option<Duration>,
     pub(crate) table: SessionTable,

@@ -165,10 +165,13 @@ where
     S: Service<Request<B>, Response = Response<R>>,
 {
     let Served { current, degraded } = served;
+    let filter = context.filter.as_ref();
+    let is_filtered = filter.is_some_and(|filter| filter.matches(request.uri().path()));
     let scope = Arc::new(session::Request::new(
         Arc::clone(context),
         current,
         degraded,
+        is_filtered,
     ));
     request
         .extensions_mut()

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     /// Whether anything may have changed since the last finish: a request that only reads needs
     /// no look at its session to know that it has nothing to send.
     dirty: AtomicBool,
+    /// Its path is one of those that never change the session.
+    is_filtered: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,7 @@ impl Request {
         context: Arc<ContextInner>,
         current: Option<Current>,
         degraded: Degraded,
+        is_filtered: bool,
     ) -> Self {
         let client_has = current.as_ref().map(|current| current.cell.key);
         let bound = Bound {
@@ -70,6 +73,7 @@ impl Request {
             context,
             bound: Mutex::new(bound),
             dirty: AtomicBool::new(false),
+            is_filtered,
         }
     }
 
@@ -93,8 +97,7 @@ impl Request {
                         ends.extend(receipt);
                     }
                 }
-                // Who has only read has nothing to send; a neighbour sends its own.
-                None if changed || !self.context.manager.use_dirty_flag => {
+                None if self.commits(&current, changed, bound.is_new) => {
                     bound.sent |= self.context.commit(&current);
                 }
                 None => {}
@@ -119,6 +122,22 @@ impl Request {
             key,
             client_has: bound.client_has,
         }
+    }
+
+    /// Who has only read has nothing to send; a neighbour sends its own.
+    fn commits(&self, current: &Current, changed: bool, is_new: bool) -> bool {
+        if self.is_filtered {
+            return is_new;
+        }
+        // What a filtered request has changed is sent by the next one that is not.
+        let is_left_dirty = || {
+            self.context.filter.is_some()
+                && current.cell.slot(|slot| {
+                    let live = slot.entry.as_ref().and_then(Entry::live);
+                    live.is_some_and(State::is_dirty)
+                })
+        };
+        changed || !self.context.manager.use_dirty_flag || is_left_dirty()
     }
 
     /// The head has left: the client has the key of the session.

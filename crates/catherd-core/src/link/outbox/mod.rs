@@ -400,6 +400,35 @@ impl Outbox {
         }
     }
 
+    /// Another connection to the same peer found it suspect: nobody waits for fragments here
+    /// either, so that a silent peer costs its time-out once and not once a connection.
+    pub fn suspect(&mut self) {
+        if self.is_closed || self.is_suspect {
+            return;
+        }
+        self.is_suspect = true;
+        self.answers_again = false;
+        self.is_settled |= self.tickets.settle_fragments(Outcome::Unacknowledged);
+    }
+
+    /// Another connection to the same peer found that it answers again: here it is waited for as
+    /// soon as nothing is overdue.
+    pub fn relieve(&mut self) {
+        self.answers_again = true;
+        self.recover();
+    }
+
+    /// Whether nothing is queued, and all that was written is acknowledged.
+    pub fn is_drained(&self) -> bool {
+        let is_queued = !self.tombstones.is_empty() || self.queue.frames() > 0;
+        !is_queued && self.control.is_empty() && self.written.is_empty() && self.behind.is_empty()
+    }
+
+    /// The ticket of the frame that was pushed last.
+    pub fn last_ticket(&self) -> Ticket {
+        self.tickets.last()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.tickets.deadline()

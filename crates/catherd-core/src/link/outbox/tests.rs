@@ -925,6 +925,56 @@ fn a_suspect_peer_recovers_too_when_the_last_overdue_frame_need_not_be_sent() {
 }
 
 #[test]
+fn a_peer_found_suspect_over_another_connection_is_not_waited_for_here_either() {
+    let mut outbox = Outbox::new(CONFIG);
+    let waiting = outbox.push(at(0), fragment(1, "a"));
+    let ended = outbox.push(at(0), tombstone(2));
+    outbox.suspect();
+    assert_eq!(effects(&mut outbox), [OutboxEffect::Settled]);
+    assert_eq!(outbox.outcome(waiting), Some(Outcome::Unacknowledged));
+    assert_eq!(outbox.outcome(ended), None, "a tombstone is waited for");
+    let later = outbox.push(at(1), fragment(3, "c"));
+    assert_eq!(outbox.outcome(later), Some(Outcome::Unacknowledged));
+    outbox.handle_timeout(at(15_000));
+    assert_eq!(
+        effects(&mut outbox),
+        [marked(1), marked(2), OutboxEffect::Settled],
+        "marked at its deadline, and suspect already"
+    );
+}
+
+#[test]
+fn a_peer_that_answers_over_another_connection_is_waited_for_once_nothing_is_overdue_here() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.suspect();
+    outbox.relieve();
+    assert!(!outbox.is_suspect(), "nothing was under way");
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.handle_timeout(at(15_000));
+    outbox.relieve();
+    assert!(outbox.is_suspect(), "one frame is overdue");
+    outbox.acknowledged(at(15_001), &up_to(1)).unwrap();
+    assert!(!outbox.is_suspect());
+}
+
+#[test]
+fn an_outbox_is_drained_when_all_that_was_pushed_is_acknowledged() {
+    let mut outbox = Outbox::new(CONFIG);
+    assert!(outbox.is_drained());
+    assert_eq!(outbox.last_ticket(), Ticket::default());
+    let ticket = outbox.push(at(0), fragment(1, "a"));
+    assert_eq!(outbox.last_ticket(), ticket);
+    assert!(!outbox.is_drained(), "queued");
+    write(&mut outbox, at(0));
+    assert!(!outbox.is_drained(), "unacknowledged");
+    outbox.acknowledged(at(1), &up_to(1)).unwrap();
+    assert!(outbox.is_drained());
+    outbox.push(at(2), tombstone(2));
+    assert!(!outbox.is_drained(), "a tombstone is queued");
+}
+
+#[test]
 fn an_acknowledgement_of_nothing_new_does_not_recover_the_peer() {
     let mut outbox = Outbox::new(CONFIG);
     outbox.push(at(0), fragment(1, "a"));

@@ -67,6 +67,11 @@ impl Tickets {
         Ticket(self.last.0 + 1)
     }
 
+    /// The ticket of the last frame, under way or not; that of no frame if there was none.
+    pub(super) fn last(&self) -> Ticket {
+        self.last
+    }
+
     /// The next frame is under way; it may be settled already.
     pub(super) fn begin(
         &mut self,
@@ -118,6 +123,18 @@ impl Tickets {
         let is_first = record.settled.is_none();
         record.settled.get_or_insert(outcome);
         is_first
+    }
+
+    /// Nobody waits for any fragment that is under way; whether somebody did.
+    pub(super) fn settle_fragments(&mut self, outcome: Outcome) -> bool {
+        let mut is_any = false;
+        for record in self.under_way.values_mut() {
+            if record.class == FrameClass::Fragment && record.settled.is_none() {
+                record.settled = Some(outcome);
+                is_any = true;
+            }
+        }
+        is_any
     }
 
     /// The end of a frame is known.

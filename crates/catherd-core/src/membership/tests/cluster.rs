@@ -441,6 +441,7 @@ impl Cluster {
                 core.handle_probe(now, expected, Err(failure));
                 false
             }
+            (Purpose::Pooled, _) => unreachable!("a membership never asks for one"),
             (Purpose::Link, Ok(welcome)) => core.handle_welcome(now, expected, &welcome),
             (Purpose::Link, Err(failure)) => {
                 core.handle_connect_failed(now, expected, failure);

@@ -265,6 +265,23 @@ fn a_probe_only_asks() {
 }
 
 #[test]
+fn one_more_socket_is_welcome_only_beside_an_open_half_of_the_same_process() {
+    let mut core = single();
+    let pooled = |name, bits| Hello {
+        purpose: Purpose::Pooled,
+        ..hello(name, bits)
+    };
+    let refused = Err(Refusal::NotLinked);
+    assert_eq!(core.handle_hello(at(1), &pooled("b", 2)).map(drop), refused);
+    core.handle_hello(at(1), &hello("b", 2)).unwrap();
+    assert!(core.handle_hello(at(2), &pooled("b", 2)).is_ok());
+    assert_eq!(core.handle_hello(at(2), &pooled("c", 2)).map(drop), refused);
+    assert_eq!(core.handle_hello(at(2), &pooled("b", 3)).map(drop), refused);
+    core.handle_link_lost(at(3), incarnation(2), Direction::Incoming);
+    assert_eq!(core.handle_hello(at(3), &pooled("b", 2)).map(drop), refused);
+}
+
+#[test]
 fn hellos_are_refused_for_the_reason_that_fits() {
     let mut core = single();
     let changed = |change: fn(&mut Hello)| {

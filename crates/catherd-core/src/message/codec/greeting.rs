@@ -54,6 +54,7 @@ pub(super) fn to_hello(hello: &Hello) -> wire::Hello {
         counter_heard: hello.counter_heard,
         silence_ms: millis(hello.silence),
         settings: hello.settings,
+        pooled: hello.purpose == Purpose::Pooled,
     }
 }
 
@@ -69,10 +70,11 @@ pub(super) fn from_hello(hello: wire::Hello) -> Result<Hello, DecodeError> {
         address: address(&hello.address)?,
         domain: hello.domain,
         state: state(hello.state),
-        purpose: if hello.probe {
-            Purpose::Probe
-        } else {
-            Purpose::Link
+        purpose: match (hello.probe, hello.pooled) {
+            (false, false) => Purpose::Link,
+            (false, true) => Purpose::Pooled,
+            (true, false) => Purpose::Probe,
+            (true, true) => return Err(DecodeError::Malformed),
         },
         to: incarnation(hello.to).ok(),
         counter_heard: hello.counter_heard,
@@ -105,7 +107,7 @@ pub(super) fn from_welcome(welcome: wire::Welcome) -> Result<Welcome, DecodeErro
     })
 }
 
-const REFUSALS: [(u32, Refusal); 7] = [
+const REFUSALS: [(u32, Refusal); 8] = [
     (1, Refusal::OtherCluster),
     (2, Refusal::NoCommonProtocol),
     (3, Refusal::NameTaken),
@@ -113,6 +115,7 @@ const REFUSALS: [(u32, Refusal); 7] = [
     (5, Refusal::Myself),
     (6, Refusal::Leaving),
     (7, Refusal::Full),
+    (8, Refusal::NotLinked),
 ];
 
 pub(super) fn to_refused(refusal: Refusal) -> wire::Refused {

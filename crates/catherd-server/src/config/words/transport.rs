@@ -1,7 +1,7 @@
 //! What connects members.
 
 use super::{ALWAYS_COUNTED, NO_BACKGROUND, NO_THREADS};
-use crate::config::word::{Element, idle, not_yet, one, refused, same, used};
+use crate::config::word::{Element, idle, one, refused, same, used};
 
 pub(crate) static RECEIVER: Element = Element {
     name: "Receiver",
@@ -30,7 +30,7 @@ pub(crate) static RECEIVER: Element = Element {
             "the last port to try when those before are taken",
         ),
         used("autoBind", "1", "the newer spelling: how many ports to try"),
-        not_yet(
+        used(
             "tcpThreadCount",
             "6",
             "connections whose frames are applied side by side, 1 to 1024",
@@ -87,8 +87,8 @@ pub(crate) static SENDER: Element = Element {
         used(
             "replicationMode",
             "synchronous",
-            "`synchronous`. `pooled`, `asynchronous` and `fastasyncqueue` are known, and an error: \
-             this release does not run them",
+            "`synchronous`, `pooled`, `asynchronous` or `fastasyncqueue`; docs/modes.md says which \
+             for what",
         ),
         used(
             "waitForAck",
@@ -112,15 +112,17 @@ pub(crate) static SENDER: Element = Element {
             "-1",
             "entries that wait for one member at most; -1: no limit",
         ),
-        not_yet(
+        used(
             "maxPoolSocketLimit",
             "25",
-            "sockets to one member in `pooled` mode, 1 to 1024",
+            "sockets to one member in `pooled` mode, 1 to 1024; a session always uses the same one",
         ),
         same("poolSize", "maxPoolSocketLimit"),
-        idle(
+        used(
             "autoConnect",
-            "a member is connected to when it is first seen",
+            "false",
+            "`true`: all sockets of the pool are opened when a member is met, and not at their \
+             first use. The first socket always is",
         ),
         idle(
             "resend",
@@ -144,16 +146,20 @@ pub(crate) static SENDER: Element = Element {
         ),
         idle("maxWait", "no request waits for a free socket"),
         idle("compress", "fragments are sent as they are"),
-        idle(
+        used(
             "keepAliveTimeout",
-            "a connection stays as long as the member",
+            "60000",
+            "ms that a socket of the pool stays open without being used; -1: as long as the member. \
+             The first socket to a member always stays",
         ),
-        idle("keepAliveTime", "a connection stays as long as the member"),
-        idle(
+        same("keepAliveTime", "keepAliveTimeout"),
+        used(
             "keepAliveMaxRequestCount",
-            "a connection stays as long as the member",
+            "-1",
+            "changes after which a socket of the pool is closed, and opened anew when it is \
+             needed; -1: no limit",
         ),
-        idle("keepAliveCount", "a connection stays as long as the member"),
+        same("keepAliveCount", "keepAliveMaxRequestCount"),
         idle("queueAddWaitTimeout", "nobody waits for the queue"),
         idle("queueRemoveWaitTimeout", "nobody waits for the queue"),
         idle("removeWaitTimeout", "nobody waits for the queue"),

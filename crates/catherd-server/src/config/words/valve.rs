@@ -1,17 +1,18 @@
 //! Valves.
 
 use super::{ALWAYS_COUNTED, DEBUG};
-use crate::config::word::{Element, idle, not_yet, used};
+use crate::config::word::{Element, idle, used};
 
 pub(crate) static REPLICATION_VALVE: Element = Element {
     name: "Valve",
     classes: &["ReplicationValve"],
     attributes: &[
-        not_yet(
+        used(
             "filter",
             "none",
-            "patterns of paths, separated by `;`, whose requests never change the session. Without \
-             it nothing more is sent: a request that changed nothing sends nothing",
+            "regular expressions, separated by `;`, that match entire paths whose requests never \
+             change the session: nothing is sent after them. Without it nothing more is sent, for a \
+             request that changed nothing sends nothing",
         ),
         idle("primaryIndicator", "a session has no primary node"),
         idle("primaryIndicatorName", "a session has no primary node"),

@@ -1,32 +1,33 @@
-//! A link: the connection that this node opened to a member.
+//! A link: a connection that this node opened to a member.
 //!
 //! One lock over the queue and the writing half. Whoever queues a frame writes it, from its own
 //! task, if the rules of the outbox say so; the socket is never waited for under the lock. What
 //! the socket does not take goes to the link's own task, the only one that ever waits to write.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use catherd_core::key::Key;
 use catherd_core::link::{
-    Ack, ControlFull, Frame, Outbox, OutboxConfig, OutboxEffect, Outcome, Ticket as FrameTicket,
+    Ack, ControlFull, Frame, Outbox, OutboxEffect, Outcome, Ticket as FrameTicket,
 };
 use catherd_core::message::{ClusterKey, FrameReader, Message};
-use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use super::{Delivery, Fetch, Fetched, Unanswered};
-use crate::cluster::{Event, LinkStatus};
+use super::answers::{PeerSays, answer, bad};
+use super::pool::Pool;
+use super::questions::{Questions, Reply};
+use super::shared::Shared;
+use super::{Delivery, Fetched, Ticket};
+use crate::cluster::LinkStatus;
 use crate::surroundings::Surroundings;
 
 pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -36,17 +37,21 @@ pub(super) struct Link {
     pub(super) number: u64,
     pub(super) member: Incarnation,
     pub(super) name: String,
+    pub(super) questions: Questions,
+    pub(super) surroundings: Arc<dyn Surroundings>,
+    /// The links to the same member.
+    pool: Weak<Pool>,
     key: Option<ClusterKey>,
     delivery: Arc<dyn Delivery>,
-    surroundings: Arc<dyn Surroundings>,
     ack_timeout: Duration,
+    keep_alive: KeepAlive,
+    /// Something was queued since somebody last wrote.
+    is_stirred: AtomicBool,
     inner: Mutex<Inner>,
     /// The link's task has something to write, or a deadline to look at.
     stirred: Notify,
     /// Somebody ended the link.
     ended: Notify,
-    questions: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
-    next_question: AtomicU64,
 }
 
 struct Inner {
@@ -56,23 +61,24 @@ struct Inner {
     unsent: BytesMut,
     /// The socket took no more: only the link's task writes now.
     blocked: bool,
+    /// Nothing is written before what went over another link is settled.
+    held: bool,
     closed: bool,
     waiting: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
+    /// When something was last queued, and how often so far.
+    used_at: Time,
+    uses: u64,
 }
 
-/// The answer to a question.
-enum Reply {
-    Fetched(Fetched),
-    Summaries(Summaries),
-    Used(Vec<(Key, Duration)>),
-}
-
-/// What the other side says of itself over a link.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum PeerSays {
-    Ready,
-    Goodbye,
+/// When a connection that is not needed is closed (`keepAliveTimeout`,
+/// `keepAliveMaxRequestCount`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct KeepAlive {
+    /// After so long without a frame.
+    pub(crate) idle: Option<Duration>,
+    /// After so many frames.
+    pub(crate) frames_max: Option<u64>,
 }
 
 impl std::fmt::Debug for Link {
@@ -81,49 +87,96 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// Whom a link is to.
-pub(super) struct Peer {
-    pub(super) number: u64,
-    pub(super) member: Incarnation,
-    pub(super) name: String,
-}
-
 impl Link {
     pub(super) fn new(
-        peer: Peer,
+        shared: &Shared,
+        (member, name): (Incarnation, &str),
         writer: Writer,
-        config: OutboxConfig,
-        key: Option<ClusterKey>,
-        delivery: Arc<dyn Delivery>,
-        surroundings: Arc<dyn Surroundings>,
+        pool: Weak<Pool>,
+        keep_alive: KeepAlive,
     ) -> Self {
         Self {
-            number: peer.number,
-            member: peer.member,
-            name: peer.name,
-            key,
-            delivery,
-            surroundings,
-            ack_timeout: config.ack_timeout,
+            number: shared.next_link.fetch_add(1, Ordering::Relaxed),
+            member,
+            name: name.to_owned(),
+            questions: Questions::default(),
+            surroundings: Arc::clone(&shared.surroundings),
+            pool,
+            key: shared.key.clone(),
+            delivery: Arc::clone(&shared.delivery),
+            ack_timeout: shared.outbox.ack_timeout,
+            keep_alive,
+            is_stirred: AtomicBool::new(false),
             inner: Mutex::new(Inner {
-                outbox: Outbox::new(config),
+                outbox: Outbox::new(shared.outbox),
                 writer,
                 unsent: BytesMut::new(),
                 blocked: false,
+                held: false,
                 closed: false,
                 waiting: Vec::new(),
                 drained: Vec::new(),
+                used_at: shared.surroundings.now(),
+                uses: 0,
             }),
             stirred: Notify::new(),
             ended: Notify::new(),
-            questions: Mutex::default(),
-            next_question: AtomicU64::new(1),
         }
     }
 
     /// Queues a frame; nothing is written yet.
-    pub(super) fn push(&self, now: Time, frame: Frame) -> FrameTicket {
-        self.inner.lock().outbox.push(now, frame)
+    pub(super) fn push(&self, now: Time, frame: Frame) -> Ticket {
+        let mut inner = self.inner.lock();
+        inner.used_at = inner.used_at.max(now);
+        inner.uses += 1;
+        let frame = inner.outbox.push(now, frame);
+        self.is_stirred.store(true, Ordering::Release);
+        Ticket {
+            link: self.number,
+            frame,
+        }
+    }
+
+    /// Whether something was queued that nobody has tried to write yet; whoever asks does it.
+    pub(super) fn take_stirred(&self) -> bool {
+        self.is_stirred.load(Ordering::Acquire) && self.is_stirred.swap(false, Ordering::AcqRel)
+    }
+
+    /// Leaves all frames in the queue until [`wait_for`](Self::wait_for) has been called.
+    pub(super) fn hold(&self) {
+        self.inner.lock().held = true;
+    }
+
+    /// Writes only after another link to the member has settled all that it has by now: what went
+    /// over that one before comes first.
+    pub(super) async fn wait_for(&self, other: &Self, last: FrameTicket) {
+        std::future::poll_fn(|cx| other.poll_acknowledged(last, cx)).await;
+        self.inner.lock().held = false;
+        self.pump();
+    }
+
+    /// The ticket of the last frame that was queued.
+    pub(super) fn last_ticket(&self) -> FrameTicket {
+        self.inner.lock().outbox.last_ticket()
+    }
+
+    /// Whether nothing is queued and everything is acknowledged.
+    pub(super) fn is_drained(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.outbox.is_drained() && inner.unsent.is_empty()
+    }
+
+    /// The member was silent over another link, or answers there again.
+    pub(super) fn suspect(&self, is_silent: bool) {
+        {
+            let outbox = &mut self.inner.lock().outbox;
+            if is_silent {
+                outbox.suspect();
+            } else {
+                outbox.relieve();
+            }
+        }
+        self.attend();
     }
 
     /// Queues a message that is not numbered, ahead of all frames, and writes what can be.
@@ -149,7 +202,8 @@ impl Link {
                 if inner.closed {
                     return;
                 }
-                if !inner.blocked && self.write(&mut inner, &mut noop_context()).is_pending() {
+                let may_write = !inner.blocked && !inner.held;
+                if may_write && self.write(&mut inner, &mut noop_context()).is_pending() {
                     inner.blocked = true;
                     self.stirred.notify_one();
                 }
@@ -185,99 +239,10 @@ impl Link {
         Poll::Pending
     }
 
-    /// Asks the member for sessions.
-    pub(super) async fn fetch(
-        self: Arc<Self>,
-        fetch: Fetch,
-        deadline: Time,
-    ) -> Result<Fetched, Unanswered> {
-        let Fetch {
-            context,
-            wanted,
-            route,
-        } = fetch;
-        let ask = |question| Message::Fetch {
-            question,
-            context,
-            wanted,
-            route,
-        };
-        match self.ask(ask, deadline).await? {
-            Reply::Fetched(fetched) => Ok(fetched),
-            Reply::Summaries(_) | Reply::Used(_) => Err(Unanswered),
-        }
-    }
-
-    /// Compares digests with the member.
-    pub(super) async fn compare(
-        self: Arc<Self>,
-        context: String,
-        comparison: Comparison,
-        deadline: Time,
-    ) -> Result<Summaries, Unanswered> {
-        let ask = |question| Message::Buckets {
-            question,
-            context,
-            comparison,
-        };
-        match self.ask(ask, deadline).await? {
-            Reply::Summaries(summaries) => Ok(summaries),
-            Reply::Fetched(_) | Reply::Used(_) => Err(Unanswered),
-        }
-    }
-
-    /// Asks the member which of these sessions it uses.
-    pub(super) async fn expire(
-        self: Arc<Self>,
-        context: String,
-        ages: Vec<(Key, Duration)>,
-        deadline: Time,
-    ) -> Result<Vec<(Key, Duration)>, Unanswered> {
-        let ask = |question| Message::Expire {
-            question,
-            context,
-            ages,
-        };
-        match self.ask(ask, deadline).await? {
-            Reply::Used(ages) => Ok(ages),
-            Reply::Fetched(_) | Reply::Summaries(_) => Err(Unanswered),
-        }
-    }
-
-    async fn ask(
-        &self,
-        message: impl FnOnce(u64) -> Message,
-        deadline: Time,
-    ) -> Result<Reply, Unanswered> {
-        let question = self.next_question.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.questions.lock().insert(question, answer);
-        let _forget = Forget {
-            link: self,
-            question,
-        };
-        self.tell(&message(question));
-        tokio::select! {
-            biased;
-            reply = answered => reply.map_err(|_| Unanswered),
-            () = self.surroundings.sleep_until(deadline) => Err(Unanswered),
-        }
-    }
-
-    fn answered(&self, question: u64, reply: Reply) {
-        if let Some(asker) = self.questions.lock().remove(&question) {
-            // Whoever asked may have given up.
-            let _ = asker.send(reply);
-        }
-    }
-
     /// Resolves when nothing is queued and everything is acknowledged, or the link is closed.
     pub(super) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
-        let now = self.surroundings.now();
-        let snapshot = inner.outbox.snapshot(now);
-        let left = snapshot.queued_frames + snapshot.unacknowledged_frames;
-        if inner.closed || (left == 0 && inner.unsent.is_empty()) {
+        if inner.closed || (inner.outbox.is_drained() && inner.unsent.is_empty()) {
             return Poll::Ready(());
         }
         inner.drained.push(cx.waker().clone());
@@ -289,6 +254,7 @@ impl Link {
         let snapshot = inner.outbox.snapshot(self.surroundings.now());
         let oldest = snapshot.oldest.unwrap_or(Duration::ZERO);
         LinkStatus {
+            connections: 1,
             queued_frames: snapshot.queued_frames as u64,
             queued_bytes: (snapshot.queued_bytes + inner.unsent.len()) as u64,
             oldest_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
@@ -310,7 +276,7 @@ impl Link {
             inner.writer = Box::new(tokio::io::sink());
             inner.unsent.clear();
         }
-        self.questions.lock().clear();
+        self.questions.close();
         self.attend();
         self.ended.notify_one();
     }
@@ -337,6 +303,9 @@ impl Link {
                         }
                     }
                     self.pump();
+                    if self.retires() {
+                        return Ok(());
+                    }
                     buffer.reserve(READ_BYTES);
                     if reader.read_buf(&mut buffer).await? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -361,74 +330,26 @@ impl Link {
                 knew_route,
                 ..
             } => {
-                self.answered(
-                    question,
-                    Reply::Fetched(Fetched {
-                        answers,
-                        knew_route,
-                    }),
-                );
+                let fetched = Fetched {
+                    answers,
+                    knew_route,
+                };
+                self.questions.answered(question, Reply::Fetched(fetched));
             }
             Message::Summaries {
                 question,
                 summaries,
                 ..
-            } => {
-                self.answered(question, Reply::Summaries(summaries));
-            }
-            Message::Buckets {
-                question,
-                context,
-                comparison,
-            } => {
-                let summaries = self.delivery.compare(self.member, &context, &comparison);
-                self.tell(&Message::Summaries {
-                    question,
-                    context,
-                    summaries,
-                });
-            }
-            Message::Fetch {
-                question,
-                context,
-                wanted,
-                route,
-            } => {
-                let answers = self.delivery.answer(&context, &wanted);
-                let knew_route = self.delivery.knew(&route);
-                self.tell(&Message::Whole {
-                    question,
-                    context,
-                    answers,
-                    knew_route,
-                });
-            }
+            } => self
+                .questions
+                .answered(question, Reply::Summaries(summaries)),
             Message::Used { question, ages, .. } => {
-                self.answered(question, Reply::Used(ages));
+                self.questions.answered(question, Reply::Used(ages));
             }
-            Message::Expire {
-                question,
-                context,
-                ages,
-            } => {
-                let ages = self.delivery.used(self.member, &context, &ages);
-                self.tell(&Message::Used {
-                    question,
-                    context,
-                    ages,
-                });
-            }
-            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
-            Message::Touch { context, ages } => {
-                self.delivery.touched(self.member, &context, &ages);
-            }
-            Message::Ready => says(PeerSays::Ready),
-            Message::Goodbye { .. } => says(PeerSays::Goodbye),
-            Message::Hello(_)
-            | Message::Welcome(_)
-            | Message::Refused(_)
-            | Message::Fragments { .. } => {
-                return Err(bad("a message that does not belong on this side of a link"));
+            other => {
+                if let Some(reply) = answer(&*self.delivery, self.member, other, says)? {
+                    self.tell(&reply);
+                }
             }
         }
         Ok(())
@@ -442,15 +363,12 @@ impl Link {
     async fn write_and_watch(&self) -> io::Result<()> {
         loop {
             let now = self.surroundings.now();
-            let timeout = self.inner.lock().outbox.poll_timeout();
-            // A frame that is queued later has a later deadline than this.
-            let at = timeout
-                .unwrap_or(now + self.ack_timeout)
-                .min(now + self.ack_timeout);
+            let (at, is_blocked) = self.next_look(now);
             tokio::select! {
                 biased;
-                () = self.stirred.notified() => {
-                    std::future::poll_fn(|cx| self.poll_unblocked(cx)).await?;
+                () = self.stirred.notified() => {}
+                written = std::future::poll_fn(|cx| self.poll_unblocked(cx)), if is_blocked => {
+                    written?;
                     self.pump();
                 }
                 () = self.surroundings.sleep_until(at) => {
@@ -458,7 +376,39 @@ impl Link {
                     self.attend();
                 }
             }
+            if self.retires() {
+                return Ok(());
+            }
         }
+    }
+
+    /// When the link's task looks at its deadlines next, and whether the socket has to take
+    /// something first.
+    fn next_look(&self, now: Time) -> (Time, bool) {
+        let inner = self.inner.lock();
+        // A frame that is queued later has a later deadline than this.
+        let mut at = now + self.ack_timeout;
+        at = at.min(inner.outbox.poll_timeout().unwrap_or(at));
+        if let Some(idle) = self.keep_alive.idle {
+            // One that is spent and not drained is looked at after the next acknowledgement.
+            let spent_at = inner.used_at + idle;
+            at = at.min(if spent_at > now { spent_at } else { at });
+        }
+        (at, inner.blocked)
+    }
+
+    /// Whether the connection is not needed any more, and nothing is on its way over it.
+    fn retires(&self) -> bool {
+        if self.keep_alive == KeepAlive::default() {
+            return false;
+        }
+        let is_spent = {
+            let (inner, now) = (self.inner.lock(), self.surroundings.now());
+            let KeepAlive { idle, frames_max } = self.keep_alive;
+            idle.is_some_and(|idle| now >= inner.used_at + idle)
+                || frames_max.is_some_and(|max| inner.uses >= max)
+        };
+        is_spent && self.pool.upgrade().is_none_or(|pool| pool.retire(self))
     }
 
     fn poll_unblocked(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -532,14 +482,14 @@ impl Link {
         match effect {
             OutboxEffect::Settled => {}
             OutboxEffect::Suspect => {
-                self.delivery.happened(Event::MemberSlow {
-                    name: self.name.clone(),
-                });
+                if let Some(pool) = self.pool.upgrade() {
+                    pool.found_silent(self);
+                }
             }
             OutboxEffect::Recovered => {
-                self.delivery.happened(Event::MemberRecovered {
-                    name: self.name.clone(),
-                });
+                if let Some(pool) = self.pool.upgrade() {
+                    pool.found_answering(self);
+                }
             }
             OutboxEffect::Marked { context, key } => {
                 self.delivery.marked(self.member, context, key);
@@ -551,25 +501,8 @@ impl Link {
     }
 }
 
-/// Forgets a question when its asker no longer waits.
-struct Forget<'a> {
-    link: &'a Link,
-    question: u64,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.link.questions.lock().remove(&self.question);
-    }
-}
-
 fn noop_context() -> Context<'static> {
     Context::from_waker(Waker::noop())
-}
-
-/// Bytes that a member must not send.
-pub(super) fn bad(error: impl std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
 /// The room for one read.

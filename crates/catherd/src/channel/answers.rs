@@ -1,0 +1,103 @@
+//! What either end of a connection answers, whoever opened it.
+
+use std::io;
+
+use catherd_core::message::Message;
+use catherd_core::version::Incarnation;
+
+use super::Delivery;
+
+/// What the other side says of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum PeerSays {
+    Ready,
+    Goodbye,
+}
+
+/// Does what a member's message asks for; the message that answers it, if one does.
+///
+/// # Errors
+///
+/// The message does not belong on this side of a connection, which must be closed.
+pub(super) fn answer(
+    delivery: &dyn Delivery,
+    member: Incarnation,
+    message: Message,
+    says: &mut impl FnMut(PeerSays),
+) -> io::Result<Option<Message>> {
+    let answer = match message {
+        Message::Fetch {
+            question,
+            context,
+            wanted,
+            route,
+        } => {
+            let answers = delivery.answer(&context, &wanted);
+            let knew_route = delivery.knew(&route);
+            Some(Message::Whole {
+                question,
+                context,
+                answers,
+                knew_route,
+            })
+        }
+        Message::Buckets {
+            question,
+            context,
+            comparison,
+        } => {
+            let summaries = delivery.compare(member, &context, &comparison);
+            Some(Message::Summaries {
+                question,
+                context,
+                summaries,
+            })
+        }
+        Message::Expire {
+            question,
+            context,
+            ages,
+        } => {
+            let ages = delivery.used(member, &context, &ages);
+            Some(Message::Used {
+                question,
+                context,
+                ages,
+            })
+        }
+        Message::Expired { context, keys } => {
+            delivery.expired(&context, &keys);
+            None
+        }
+        Message::Touch { context, ages } => {
+            delivery.touched(member, &context, &ages);
+            None
+        }
+        Message::Ready => {
+            says(PeerSays::Ready);
+            None
+        }
+        Message::Goodbye { .. } => {
+            says(PeerSays::Goodbye);
+            None
+        }
+        Message::Hello(_)
+        | Message::Welcome(_)
+        | Message::Refused(_)
+        | Message::Fragments { .. }
+        | Message::Ack(_)
+        | Message::Whole { .. }
+        | Message::Summaries { .. }
+        | Message::Used { .. } => {
+            return Err(bad(
+                "a message that does not belong on this side of a connection",
+            ));
+        }
+    };
+    Ok(answer)
+}
+
+/// Bytes that a member must not send.
+pub(super) fn bad(error: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+}
