@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::env::Env as _;
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, Context, Event, Events, Manager, Principal, Session, SessionEnd};
+use catherd::{Attribute, Context, Event, Events, Filter, Manager, Principal, Session, SessionEnd};
 use farm::{A, Answer, B, Node, attributes, builder, call};
 use http::StatusCode;
 use tokio::sync::Notify;
@@ -24,8 +24,9 @@ struct Shop {
     context: Context,
 }
 
-/// `/shop/login/USER`, `/shop/who`, `/shop/everywhere`, besides the attributes; and the slow
-/// `/shop/late/NAME/VALUE` and `/shop/late-login/USER`, which say that they have begun and wait.
+/// `/shop/login/USER`, `/shop/who`, `/shop/everywhere`, besides the attributes; the slow
+/// `/shop/late/NAME/VALUE` and `/shop/late-login/USER`, which say that they have begun and wait; and
+/// `/shop/unsent/USER`, a login that goes out with the next request only.
 fn app() -> Router {
     async fn login(Extension(session): Extension<Session>, Path(user): Path<String>) {
         let principal = Principal::new(user).role("customer").auth_type("FORM");
@@ -62,6 +63,9 @@ fn app() -> Router {
         gate.notify_one();
         gate.notified().await;
     }
+    async fn unsent(Extension(session): Extension<Session>, Path(user): Path<String>) {
+        session.log_in(&Principal::new(user)).unwrap();
+    }
     attributes()
         .route("/shop/login/{user}", post(login))
         .route("/shop/who", get(who))
@@ -69,6 +73,7 @@ fn app() -> Router {
         .route("/shop/everywhere", post(everywhere))
         .route("/shop/late/{name}/{value}", post(late))
         .route("/shop/late-login/{user}", post(late_login))
+        .route("/shop/unsent/{user}", post(unsent))
 }
 
 impl Shop {
@@ -78,7 +83,12 @@ impl Shop {
             .start_in(host.clone())
             .await
             .unwrap();
-        let context = cluster.context("/shop").manager(manager).build().unwrap();
+        let context = cluster
+            .context("/shop")
+            .manager(manager)
+            .filter(Filter::new(["/shop/unsent/.*"]).unwrap())
+            .build()
+            .unwrap();
         let app = app().layer(context.layer());
         let node = Node { cluster, app };
         Self { node, context }
@@ -358,6 +368,23 @@ async fn a_login_in_flight_is_over_on_every_node() {
     })
     .await;
     assert_eq!(a.node.digest(), b.node.digest());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_nobody_has_heard_of_is_over_too() {
+    let network = Network::new(16);
+    let (a, b) = two(&network).await;
+    let basket = b.node.call("POST", "/shop/basket/pear", None).await;
+    let cookie = basket.cookie.unwrap();
+    b.node
+        .call("POST", "/shop/unsent/anna", Some(&cookie))
+        .await;
+    assert!(a.context.end_sessions_of("anna").await.is_confirmed());
+    assert!(b.has_ended(&cookie).await);
+    until("ended on both", Duration::from_secs(5), || {
+        a.sessions() + b.sessions() == 0
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,6 +161,18 @@ impl Users {
         self.generation(user) > generation
     }
 
+    /// The same for what was set since the last commit.
+    fn is_login_over(&self, slot: &Slot) -> bool {
+        if !self.is_any_raised.load(Ordering::Relaxed) {
+            return false;
+        }
+        let live = slot.entry.as_ref().and_then(Entry::live);
+        let dirty = live.filter(|state| state.is_dirty());
+        dirty
+            .and_then(|state| state.principal())
+            .is_some_and(|it| self.generation(self.with.user(it.user())) > it.generation())
+    }
+
     fn generation(&self, user: Key) -> u64 {
         if !self.is_any_raised.load(Ordering::Relaxed) {
             return 0;
@@ -268,14 +280,19 @@ impl ContextInner {
 
     /// The same for a request that comes to the session, or is in it.
     pub(super) fn is_over(&self, cell: &Arc<Cell>) -> bool {
-        let is_over = |slot: &mut Slot| self.table.users().is_over(slot.filed_under.as_ref());
-        if !cell.slot(is_over) {
+        let users = self.table.users();
+        // A login that no commit has taken yet is not filed.
+        let is_over =
+            cell.slot(|slot| users.is_over(slot.filed_under.as_ref()) || users.is_login_over(slot));
+        if !is_over {
             return false;
         }
         let now = self.node.surroundings.now();
         self.table.within(cell, now, |slot| {
-            self.end_if_over(cell.key, slot, now, Raised::There);
+            let _ = self.end_if_over(cell.key, slot, now, Raised::There)
+                || self.end_if_login_is_over((cell.key, slot), None, now);
         });
+        self.node.flush_links();
         true
     }
 
