@@ -75,6 +75,39 @@ async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
     assert_eq!(read.text, "7");
 }
 
+/// By the age that a tombstone came with: otherwise the digests differ for hours.
+#[tokio::test(start_paused = true)]
+async fn a_tombstone_leaves_the_digests_of_all_at_once_whenever_it_came_to_them() {
+    const LIFE: Duration = Duration::from_secs(1000);
+    let network = Network::new(21);
+    let start = async |ip: [u8; 4], name: &str| {
+        let host = network.host(ip);
+        let cluster = farm::builder(&host, name, "one")
+            .start_in(host.clone())
+            .await
+            .unwrap();
+        let context = cluster
+            .context("/shop")
+            .manager(Manager::delta().tombstone_life(LIFE))
+            .build()
+            .unwrap();
+        cluster.ready().await;
+        let app = attributes().layer(context.layer());
+        Node { cluster, app }
+    };
+    let a = start(A, "A").await;
+    let empty = a.digest();
+    let cookies = fill(&a, 1).await;
+    a.call("POST", "/shop/end", Some(&cookies[0])).await;
+    tokio::time::sleep(LIFE * 4 / 10).await;
+    let b = start(B, "B").await;
+    assert_ne!(a.digest(), empty);
+    assert_eq!(a.digest(), b.digest());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    assert_eq!((a.digest(), b.digest()), (empty.clone(), empty));
+    assert_eq!(b.cluster.status().contexts[0].tombstones, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_donor_that_dies_in_the_middle_is_replaced() {
     let network = Network::new(2);

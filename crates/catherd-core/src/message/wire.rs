@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::limits::Shape;
 use crate::expiry::Inquiry;
+use crate::session::Principal as User;
 use crate::sync::Marks;
 
 #[derive(Clone, PartialEq, Message)]
@@ -154,7 +155,30 @@ const REGISTER: Shape = Shape {
     plain_max: 32,
 };
 
-/// A whole fragment has no `since`, a tombstone a life.
+/// The value of the register that says who is logged in.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Principal {
+    #[prost(string, tag = "1")]
+    pub(super) user: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) roles: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub(super) auth_type: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) generation: u64,
+}
+
+pub(super) const PRINCIPAL: Shape = Shape {
+    nested: &[],
+    leaves: &[
+        (1, User::USER_BYTES_MAX),
+        (2, User::ROLE_BYTES_MAX),
+        (3, User::AUTH_TYPE_BYTES_MAX),
+    ],
+    plain_max: User::ROLES_MAX + 16,
+};
+
+/// A whole fragment has no `since`, a tombstone a life; that of a user has a generation as well.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Fragment {
     #[prost(bytes = "bytes", tag = "1")]
@@ -181,6 +205,8 @@ pub(super) struct Fragment {
     pub(super) age_ms: u64,
     #[prost(uint64, optional, tag = "11")]
     pub(super) life_ms: Option<u64>,
+    #[prost(uint64, tag = "13")]
+    pub(super) generation: u64,
 }
 
 const FRAGMENT: Shape = Shape {

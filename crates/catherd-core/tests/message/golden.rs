@@ -44,7 +44,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Bytes that differ are shown as a whole file, for a message that is new.
-fn assert_golden(name: &str, bytes: &[u8]) {
+pub(crate) fn assert_golden(name: &str, bytes: &[u8]) {
     assert!(
         path(name).exists() && read(name) == bytes,
         "{name}.hex should be\n{}",
@@ -98,7 +98,12 @@ fn every_golden_file_is_of_a_sample_and_says_what_it_is() {
         .chain(signed_messages())
         .map(|(name, _)| format!("{name}.hex"))
         .collect();
-    names.extend(["heartbeat.hex", "heartbeat-without-key.hex"].map(str::to_owned));
+    let others = [
+        "heartbeat.hex",
+        "heartbeat-without-key.hex",
+        "principal.hex",
+    ];
+    names.extend(others.map(str::to_owned));
     names.sort();
     let directory = path("any")
         .parent()

@@ -10,14 +10,14 @@ use crate::samples::*;
 
 /// Protobuf by hand.
 #[derive(Clone, Debug, Default)]
-struct Raw(Vec<u8>);
+pub(crate) struct Raw(Vec<u8>);
 
 impl Raw {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    fn varint(mut self, mut number: u64) -> Self {
+    pub(crate) fn varint(mut self, mut number: u64) -> Self {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
@@ -26,31 +26,31 @@ impl Raw {
         self
     }
 
-    fn number(self, field: u64, number: u64) -> Self {
+    pub(crate) fn number(self, field: u64, number: u64) -> Self {
         self.varint(field << 3).varint(number)
     }
 
-    fn fixed(mut self, field: u64, number: u64) -> Self {
+    pub(crate) fn fixed(mut self, field: u64, number: u64) -> Self {
         self = self.varint(field << 3 | 1);
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
-    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
         self = self.varint(field << 3 | 2).varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn message(self, field: u64, message: &Self) -> Self {
+    pub(crate) fn message(self, field: u64, message: &Self) -> Self {
         self.bytes(field, &message.0)
     }
 
-    fn times(self, count: usize, f: impl Fn(Self) -> Self) -> Self {
+    pub(crate) fn times(self, count: usize, f: impl Fn(Self) -> Self) -> Self {
         (0..count).fold(self, |raw, _| f(raw))
     }
 
-    fn payload(&self) -> Bytes {
+    pub(crate) fn payload(&self) -> Bytes {
         self.0.clone().into()
     }
 }
@@ -120,6 +120,19 @@ fn spoiled_fragments_are_refused() {
         ),
         ("a key of 17 bytes", fragment().bytes(1, &[7; 17]), TooLong),
         ("no birth", fragment().fixed(2, 0), Malformed),
+        (
+            "a session that lives, with a generation",
+            fragment().number(13, 1),
+            Malformed,
+        ),
+        (
+            "a generation above its bound",
+            Raw::new()
+                .bytes(1, &[7; 16])
+                .number(11, 5)
+                .number(13, (1 << 56) + 1),
+            Insane,
+        ),
         ("two vectors", fragment().message(4, &vector(5)), TooMany),
         (
             "a fence above its bound",

@@ -104,6 +104,19 @@ pub(crate) fn tombstone() -> Fragment {
         content: Content::Tombstone(Tombstone {
             age: Duration::from_millis(5),
             life: Duration::from_secs(24 * 3600),
+            generation: 0,
+        }),
+    }
+}
+
+/// All sessions of a user have ended, for the third time.
+pub(crate) fn generation() -> Fragment {
+    Fragment {
+        key: Key::from_bits(3),
+        content: Content::Tombstone(Tombstone {
+            age: Duration::from_millis(5),
+            life: Duration::from_secs(24 * 3600),
+            generation: 3,
         }),
     }
 }
@@ -172,6 +185,13 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             Message::Fragments {
                 context: context(),
                 fragments: vec![whole(), tombstone()],
+            },
+        ),
+        (
+            "fragments-generation",
+            Message::Fragments {
+                context: context(),
+                fragments: vec![generation()],
             },
         ),
         (
@@ -435,8 +455,14 @@ fn any_write() -> impl Strategy<Value = Content> {
 }
 
 pub(crate) fn any_fragment() -> impl Strategy<Value = Fragment> {
-    let end = (any_millis(), any_millis())
-        .prop_map(|(age, life)| Content::Tombstone(Tombstone { age, life }));
+    let generation = prop_oneof![Just(0), any_revision()];
+    let end = (any_millis(), any_millis(), generation).prop_map(|(age, life, generation)| {
+        Content::Tombstone(Tombstone {
+            age,
+            life,
+            generation,
+        })
+    });
     (any_key(), prop_oneof![4 => any_write(), 1 => end])
         .prop_map(|(key, content)| Fragment { key, content })
 }

@@ -109,5 +109,5 @@ fn two_clusters_have_different_digests_and_pseudonyms() {
     assert_ne!(digest_of(&one(), &one_key), digest_of(&one(), &other_key));
     assert_ne!(one_key.pseudonym(KEY), other_key.pseudonym(KEY));
     assert_ne!(one_key.pseudonym(KEY), one_key.pseudonym(NEW_KEY));
-    assert_ne!(one_key.tombstone(KEY), one_key.pseudonym(KEY));
+    assert_ne!(one_key.tombstone(KEY, 0), one_key.pseudonym(KEY));
 }

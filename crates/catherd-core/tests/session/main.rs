@@ -10,3 +10,4 @@ mod model;
 mod removals;
 mod sent_in_one;
 mod support;
+mod users;

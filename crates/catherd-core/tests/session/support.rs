@@ -109,7 +109,11 @@ pub(crate) fn fragment(
 pub(crate) fn tombstone(age: Duration, life: Duration) -> Fragment {
     Fragment {
         key: KEY,
-        content: Content::Tombstone(Tombstone { age, life }),
+        content: Content::Tombstone(Tombstone {
+            age,
+            life,
+            generation: 0,
+        }),
     }
 }
 

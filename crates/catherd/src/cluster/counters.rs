@@ -48,8 +48,10 @@ counters! {
     sessions_created,
     /// Sessions that were not made because the table was full.
     sessions_refused,
-    /// Sessions that ended here: invalidated, idle, abandoned.
+    /// Sessions that ended here: invalidated, idle, abandoned, logged out.
     sessions_ended,
+    /// Copies of sessions that ended because all sessions of their user were ended.
+    sessions_logged_out,
     /// Copies that were dropped because nobody used them.
     sessions_expired,
     /// Batches of idle sessions that this node asked the members about.

@@ -106,6 +106,8 @@ pub enum Event {
 pub enum SessionEnd {
     /// The application ended it.
     Invalidated,
+    /// All sessions of its user were ended.
+    LoggedOut,
     /// Nobody used it for its idle limit.
     Idle,
     /// The request that made it did not come to its end: no client has its key.

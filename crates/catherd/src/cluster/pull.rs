@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::key::Key;
+use catherd_core::session::Fragment;
 use catherd_core::sync::{Comparison, Look, Marks, Summaries};
 use catherd_core::version::Incarnation;
 
@@ -151,7 +152,7 @@ impl Node {
                 wanted,
                 route: String::new(),
             };
-            let answers = match self.channel().fetch(from, fetch, deadline).await {
+            let mut answers = match self.channel().fetch(from, fetch, deadline).await {
                 Ok(fetched) if fetched.answers.is_empty() => return Err(Unanswered),
                 Ok(fetched) => fetched.answers,
                 Err(Unanswered) if failures < RETRIES && batch.len() > 1 => {
@@ -165,6 +166,12 @@ impl Node {
             most = (most * 2).min(FETCH_MAX);
             // Members answer in the order of the question, as far as a message goes.
             let answered = answers.len().min(batch.len());
+            // Before the ends that it led to there: so that the application of this node hears of
+            // those of its own sessions.
+            answers.sort_by_key(|answer| {
+                let fragment = answer.fragment.as_ref();
+                !fragment.is_some_and(Fragment::is_generation)
+            });
             for answer in answers {
                 let Some(fragment) = answer.fragment else {
                     continue;

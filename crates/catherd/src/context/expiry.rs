@@ -54,7 +54,9 @@ impl ContextInner {
         let state = match &mut slot.entry {
             None => return Judged::Look(Look::Drop),
             Some(entry) if entry.is_over(now) => return Judged::Look(Look::Drop),
-            Some(Entry::Ended { at, life }) => return Judged::Look(Look::Again(*at + *life)),
+            Some(entry @ Entry::Ended { .. }) => {
+                return Judged::Look(entry.next_look(now).map_or(Look::Never, Look::Again));
+            }
             Some(Entry::Live(state)) => state,
         };
         if has_request {

@@ -7,6 +7,7 @@ mod receipt;
 mod replicate;
 mod serve;
 mod table;
+mod users;
 mod wheel;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
 pub(crate) use serve::{Served, Unserved};
 pub(crate) use table::SessionTable;
+pub use users::SessionsEnded;
 
 use crate::cluster::{Node, TransferStatus};
 use crate::layer::SessionCookie;

@@ -13,6 +13,7 @@ use catherd_core::time::Time;
 use catherd_core::version::{Dot, Incarnation};
 
 use super::table::{Cell, Slot};
+use super::users::Raised;
 use super::{ContextInner, Receipt};
 use crate::channel::Ticket;
 use crate::cluster::{Event, SessionEnd};
@@ -73,7 +74,12 @@ impl ContextInner {
         } else {
             Extent::Entire
         };
+        let key = current.cell.key;
         let sent = self.table.within(&current.cell, now, |slot| {
+            if is_it(slot, current) && self.end_if_login_is_over((key, slot), None, now) {
+                self.node.counters.writes_discarded.add(1);
+                return true;
+            }
             let state = slot.entry.as_mut().and_then(Entry::live_mut);
             let Some(state) = state.filter(|state| state.birth() == current.birth) else {
                 self.node.counters.writes_discarded.add(1);
@@ -136,6 +142,9 @@ impl ContextInner {
                     return None;
                 }
                 let life = self.tombstone_life(state.idle_limit());
+                if self.end_if_login_is_over((old_key, old), Some((to.0, new)), now) {
+                    return None;
+                }
                 let changed = Entry::change_id(
                     (old_key, &mut old.entry),
                     (to.0, &mut new.entry),
@@ -176,20 +185,26 @@ impl ContextInner {
     /// Merges what a member sent: one fragment, or the two of a change of id in one step.
     pub(crate) fn apply(&self, fragments: &[Fragment]) -> Vec<(Key, Outcome)> {
         let now = self.node.surroundings.now();
-        if let [new, old] = fragments
-            && new.key != old.key
-        {
-            return self
-                .table
-                .with_two((new.key, old.key), now, |(_, first), (_, second)| {
-                    vec![self.merge(first, now, new), self.merge(second, now, old)]
-                });
-        }
-        let merge = |fragment: &Fragment| {
-            self.table
-                .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+        let outcomes = match fragments {
+            [new, old] if new.key != old.key => {
+                self.table
+                    .with_two((new.key, old.key), now, |(_, first), (_, second)| {
+                        vec![self.merge(first, now, new), self.merge(second, now, old)]
+                    })
+            }
+            _ => {
+                let merge = |fragment: &Fragment| {
+                    self.table
+                        .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+                };
+                fragments.iter().map(merge).collect()
+            }
         };
-        fragments.iter().map(merge).collect()
+        // Without a lock, and before it is acknowledged.
+        for fragment in fragments.iter().filter(|it| it.is_generation()) {
+            self.end_all_of(fragment.key, Raised::There);
+        }
+        outcomes
     }
 
     /// The payload of a frame with all that has come to the session since this node had written
@@ -248,12 +263,15 @@ impl ContextInner {
             .as_ref()
             .is_some_and(|entry| entry.live().is_some());
         let Merged {
-            outcome,
+            mut outcome,
             concurrent,
             corrupt,
         } = Entry::merge(&mut slot.entry, now, fragment, &self.rules());
         let counters = &self.node.counters;
         counters.fragments_applied.add(1);
+        if self.end_if_over(fragment.key, slot, now, Raised::There) {
+            outcome = Outcome::Ended;
+        }
         if outcome == Outcome::Ended {
             counters.writes_discarded.add(1);
         }
@@ -293,7 +311,7 @@ impl ContextInner {
 
     /// Encodes once, and gives the same bytes to the link of each who must have them: a fragment
     /// to the holders, a tombstone to every member.
-    fn queue(
+    pub(super) fn queue(
         &self,
         now: Time,
         fragments: &[Fragment],
@@ -327,14 +345,14 @@ impl ContextInner {
             };
             let ticket = self.node.channel().send(now, holder, frame);
             // A joining member gets every fragment and is not waited for.
-            view.is_ready(holder).then_some(ticket)
+            view.is_ready(holder).then_some((holder, ticket))
         });
-        let tickets: Vec<Ticket> = tickets.collect();
+        let tickets: Vec<_> = tickets.collect();
         let _ = faults.hit(Place::Queued);
         Some(self.receipt(tickets, class))
     }
 
-    fn receipt(&self, tickets: Vec<Ticket>, class: FrameClass) -> Receipt {
+    fn receipt(&self, tickets: Vec<(Incarnation, Ticket)>, class: FrameClass) -> Receipt {
         match class {
             FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
             FrameClass::Fragment => Receipt::new(Vec::new(), false),
@@ -350,6 +368,12 @@ impl ContextInner {
             why,
         });
     }
+}
+
+/// Whether the session is still there that a request is in.
+fn is_it(slot: &Slot, current: &Current) -> bool {
+    let live = slot.entry.as_ref().and_then(Entry::live);
+    live.is_some_and(|state| state.birth() == current.birth)
 }
 
 pub(crate) fn to_millis(duration: Duration) -> i64 {

@@ -321,6 +321,9 @@ impl ContextInner {
     /// The live session under `key`, with a request in it; none that is idle beyond its limit.
     fn enter(&self, key: Key) -> Option<Current> {
         let cell = self.table.find(key)?;
+        if self.is_over(&cell) {
+            return None;
+        }
         let now = self.node.surroundings.now();
         let birth = cell.slot(|slot| {
             let state = slot.entry.as_mut()?.live_mut()?;

@@ -3,6 +3,7 @@
 mod exchange;
 mod fragment;
 mod greeting;
+mod principal;
 
 use std::fmt;
 use std::time::Duration;
