@@ -202,7 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
                 .put(None, out);
             }
-            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
+            Message::Expired {
+                context,
+                keys,
+                is_early,
+            } => self.delivery.expired(&context, &keys, is_early),
             Message::Touch { context, ages } => {
                 self.delivery.touched(self.member, &context, &ages);
             }

@@ -418,7 +418,11 @@ impl Link {
                     ages,
                 });
             }
-            Message::Expired { context, keys } => self.delivery.expired(&context, &keys),
+            Message::Expired {
+                context,
+                keys,
+                is_early,
+            } => self.delivery.expired(&context, &keys, is_early),
             Message::Touch { context, ages } => {
                 self.delivery.touched(self.member, &context, &ages);
             }

@@ -48,7 +48,10 @@ counters! {
     sessions_created,
     /// Sessions that were not made because the table was full.
     sessions_refused,
-    /// Sessions that ended here: invalidated, idle, abandoned.
+    /// Sessions that ended early, because the table was full: each was used once, and nobody was
+    /// logged in.
+    sessions_ended_early,
+    /// Sessions that ended here: invalidated, idle, past their lifetime, abandoned, or early.
     sessions_ended,
     /// Copies that were dropped because nobody used them.
     sessions_expired,

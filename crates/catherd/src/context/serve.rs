@@ -123,6 +123,9 @@ impl ContextInner {
             if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
                 state.touch(now);
             }
+            if slot.used_once && slot.requests == 0 {
+                self.note_used_once(current.cell.key);
+            }
         });
     }
 
@@ -148,6 +151,7 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         let (mut answers, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
         for (key, held) in wanted {
+            self.send_if_held_back(*key);
             let looked = self.table.look(*key, |slot| {
                 let size = slot
                     .entry
@@ -229,6 +233,7 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         let here = self.table.look(key, |slot| match &slot.entry {
             Some(Entry::Ended { .. }) => Here::Ended,
+            Some(Entry::Live(state)) if self.is_past_lifetime(state, now) => Here::Ended,
             Some(Entry::Live(state)) if !state.is_behind() && !state.is_idle(now) => {
                 Here::Complete {
                     served: slot.served,
@@ -322,22 +327,29 @@ impl ContextInner {
         result
     }
 
-    /// The live session under `key`, with a request in it; none that is idle beyond its limit.
+    /// The live session under `key`, with a request in it; none that is idle beyond its limit, or as old as one
+    /// may become.
     fn enter(&self, key: Key) -> Option<Current> {
         let cell = self.table.find(key)?;
         let now = self.node.surroundings.now();
-        let birth = cell.slot(|slot| {
+        let (birth, was_held_back) = cell.slot(|slot| {
             let state = slot.entry.as_mut()?.live_mut()?;
-            if state.is_idle(now) && slot.requests == 0 {
+            let is_unused = state.is_idle(now) && slot.requests == 0;
+            if is_unused || self.is_past_lifetime(state, now) {
                 return None;
             }
             state.touch(now);
             let birth = state.birth();
             slot.requests += 1;
             slot.served = true;
-            Some(birth)
+            slot.used_once = false;
+            Some((birth, std::mem::take(&mut slot.is_held_back)))
         })?;
-        Some(Current { cell, birth })
+        let current = Current { cell, birth };
+        if was_held_back {
+            self.commit(&current);
+        }
+        Some(current)
     }
 }
 

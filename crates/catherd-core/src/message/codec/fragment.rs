@@ -82,6 +82,7 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
                     .collect(),
                 age_ms: millis(write.age),
                 life_ms: None,
+                lived_ms: millis(write.lived),
             }
         }
     }
@@ -167,6 +168,7 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
         since,
         registers,
         age,
+        lived: Duration::from_millis(fragment.lived_ms),
     };
     Ok(Fragment {
         key,
