@@ -327,8 +327,8 @@ impl ContextInner {
         result
     }
 
-    /// The live session under `key`, with a request in it; none that is idle beyond its limit, or as old as one
-    /// may become.
+    /// The live session under `key`, with a request in it; none that is idle beyond its limit, or
+    /// as old as one may become.
     fn enter(&self, key: Key) -> Option<Current> {
         let cell = self.table.find(key)?;
         let now = self.node.surroundings.now();
