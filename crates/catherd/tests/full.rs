@@ -292,6 +292,29 @@ async fn what_is_made_in_a_full_table_travels_when_something_is_stored_or_it_is_
     assert_eq!(read.text, "red");
 }
 
+/// The copies of a flood that came to one member fill the tables of the others.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_was_flooded_makes_room_for_the_others_too() {
+    let network = Network::new(7);
+    let (a, b) = two(&network, 100).await;
+    let user = user(&a, "anna").await;
+    for _ in 0..200 {
+        a.call("POST", "/shop/color/red", None).await;
+    }
+    until("B is as full", || sessions(&b) == 100).await;
+    // Nothing of B's own makes room; it asks A.
+    let refused = b.call("POST", "/shop/color/blue", None).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    until("there is room at B", || sessions(&b) < 100).await;
+    let made = b.call("POST", "/shop/color/blue", None).await;
+    assert_eq!(made.status, StatusCode::OK);
+    until("both hold the same", || a.digest() == b.digest()).await;
+    let read = b.call("GET", "/shop/name", Some(&user)).await;
+    assert_eq!(read.text, "anna");
+    assert_eq!(sessions(&a), 100 - 64 + 1);
+    assert_eq!((tombstones(&a), tombstones(&b)), (0, 0));
+}
+
 /// What a member does not hear of is found by comparison, and ends where it was made.
 #[tokio::test(start_paused = true)]
 async fn a_member_that_was_away_brings_back_no_more_than_there_is_room_for() {

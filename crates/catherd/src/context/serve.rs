@@ -118,15 +118,16 @@ impl ContextInner {
     /// A request is over.
     pub(crate) fn leave(&self, current: &Current) {
         let now = self.node.surroundings.now();
-        current.cell.slot(|slot| {
+        let was_used_once = current.cell.slot(|slot| {
             slot.requests = slot.requests.saturating_sub(1);
             if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
                 state.touch(now);
             }
-            if slot.used_once && slot.requests == 0 {
-                self.note_used_once(current.cell.key);
-            }
+            slot.used_once && slot.requests == 0
         });
+        if was_used_once {
+            self.note_used_once(current.cell.key);
+        }
     }
 
     /// The session was accessed, and no fragment of this request said so: the holders hear of it

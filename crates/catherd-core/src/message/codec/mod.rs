@@ -121,7 +121,8 @@ pub enum Message {
         /// At most 4096 sessions.
         keys: Vec<Key>,
         /// They ended before their limit, to make room, and nobody was asked: whoever has used one
-        /// keeps it.
+        /// keeps it. An early end of nothing asks for room: the sender has none, and no session
+        /// of its own to end.
         is_early: bool,
     },
     /// The sender has its state: from now on it is waited for.
