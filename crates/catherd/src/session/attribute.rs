@@ -100,7 +100,8 @@ pub enum AttributeError {
         /// How long it is, in bytes.
         bytes: usize,
     },
-    /// There are as many sessions as the context may have (`maxActiveSessions`).
+    /// There are as many sessions as the context may have (`maxActiveSessions`), and none that ends
+    /// for a new one: each was used again, or has a user.
     TableFull,
     /// There is no session, and the head of the response has left: a new one could not reach its
     /// client.
