@@ -205,6 +205,9 @@ pub(super) struct Fragment {
     pub(super) age_ms: u64,
     #[prost(uint64, optional, tag = "11")]
     pub(super) life_ms: Option<u64>,
+    /// How long ago the session was created; left out by senders that do not know.
+    #[prost(uint64, tag = "12")]
+    pub(super) lived_ms: u64,
     #[prost(uint64, tag = "13")]
     pub(super) generation: u64,
 }
@@ -421,6 +424,8 @@ pub(super) struct Expired {
     pub(super) context: String,
     #[prost(bytes = "bytes", tag = "2")]
     pub(super) keys: Bytes,
+    #[prost(bool, tag = "3")]
+    pub(super) is_early: bool,
 }
 
 pub(super) const EXPIRED: Shape = Shape {

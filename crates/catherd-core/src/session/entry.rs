@@ -270,11 +270,13 @@ impl Entry {
             }
             Some(Self::Live(state)) => {
                 state.touch(now.ago(write.age));
+                state.existed(now.ago(write.lived));
                 state.merge(write, rules)
             }
             None if write.is_whole() && is_idle(write) => Merged::plain(Outcome::Idle),
             None => {
                 let mut state = State::new(write.birth, now.ago(write.age));
+                state.existed(now.ago(write.lived));
                 let merged = state.merge(write, rules);
                 *here = Some(Self::Live(state));
                 merged

@@ -54,6 +54,9 @@ pub struct Write {
     pub registers: Vec<(Slot, Register)>,
     /// How long ago the session was last accessed.
     pub age: Duration,
+    /// How long ago the session was created; not less than `age`, and taken for that where a
+    /// sender says less.
+    pub lived: Duration,
 }
 
 impl Write {

@@ -70,6 +70,7 @@ pub(crate) fn commit() -> Fragment {
             (attribute("gone"), register(1, 7, 0x0a0a, None)),
         ],
         age: Duration::from_millis(1234),
+        lived: Duration::ZERO,
     };
     Fragment {
         key: Key::from_bits(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
@@ -91,11 +92,22 @@ pub(crate) fn whole() -> Fragment {
             register(0, 1, 0x0a0a, Some(&[8, 7, 6, 5, 4, 3, 2, 1])),
         )],
         age: Duration::ZERO,
+        lived: Duration::ZERO,
     };
     Fragment {
         key: Key::from_bits(1),
         content: Content::Write(write),
     }
+}
+
+/// The new session a while later, from a sender that says how old it is.
+pub(crate) fn aged() -> Fragment {
+    let mut aged = whole();
+    if let Content::Write(write) = &mut aged.content {
+        write.age = Duration::from_millis(250);
+        write.lived = Duration::from_secs(8 * 3600);
+    }
+    aged
 }
 
 pub(crate) fn tombstone() -> Fragment {
@@ -192,6 +204,13 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             Message::Fragments {
                 context: context(),
                 fragments: vec![generation()],
+            },
+        ),
+        (
+            "fragments-aged",
+            Message::Fragments {
+                context: context(),
+                fragments: vec![aged()],
             },
         ),
         (
@@ -311,6 +330,15 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             Message::Expired {
                 context: context(),
                 keys: vec![Key::from_bits(2), Key::from_bits(u128::MAX)],
+                is_early: false,
+            },
+        ),
+        (
+            "expired-early",
+            Message::Expired {
+                context: context(),
+                keys: vec![Key::from_bits(3)],
+                is_early: true,
             },
         ),
         ("ready", Message::Ready),
@@ -432,9 +460,9 @@ fn any_write() -> impl Strategy<Value = Content> {
         any_vector(),
         prop::option::of((any_incarnation(), any_revision(), any_revision())),
         registers,
-        any_millis(),
+        (any_millis(), any_millis()),
     )
-        .prop_map(|(born, mut seen, since, registers, age)| {
+        .prop_map(|(born, mut seen, since, registers, (age, lived))| {
             let since = since.map(|(writer, one, other)| {
                 let revision = one.max(other);
                 seen.raise(Dot { writer, revision });
@@ -450,6 +478,7 @@ fn any_write() -> impl Strategy<Value = Content> {
                 since,
                 registers: registers.into_iter().collect(),
                 age,
+                lived,
             })
         })
 }
@@ -684,8 +713,16 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
                 ages,
             }
         }),
-        (any_text(), prop::collection::vec(any_key(), 0..9))
-            .prop_map(|(context, keys)| Message::Expired { context, keys }),
+        (
+            any_text(),
+            prop::collection::vec(any_key(), 0..9),
+            any::<bool>()
+        )
+            .prop_map(|(context, keys, is_early)| Message::Expired {
+                context,
+                keys,
+                is_early,
+            }),
         Just(Message::Ready),
         any::<bool>().prop_map(|queues_empty| Message::Goodbye { queues_empty }),
     ]

@@ -91,7 +91,7 @@ fn removals_ages_and_what_is_dirty_are_not_in_a_digest() {
     let removed = fragment(vector([(A, 1)]), None, &[x, removal]);
     let mut aged = one();
     if let Content::Write(write) = &mut aged.content {
-        write.age = DAY;
+        (write.age, write.lived) = (DAY, 2 * DAY);
     }
     for fragment in [&removed, &aged] {
         assert_eq!(digest_of(fragment, &key), digest_of(&one(), &key));

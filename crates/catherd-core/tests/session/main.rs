@@ -5,6 +5,7 @@ mod digests;
 mod histories;
 mod identities;
 mod laws;
+mod lifetime;
 mod merges;
 mod model;
 mod removals;

@@ -99,6 +99,7 @@ pub(crate) fn fragment(
         since,
         registers,
         age: Duration::ZERO,
+        lived: Duration::ZERO,
     };
     Fragment {
         key: KEY,

@@ -171,8 +171,8 @@ pub trait Delivery: Debug + Send + Sync + 'static {
         ages: &[(Key, Duration)],
     ) -> Vec<(Key, Duration)>;
 
-    /// Nobody uses these sessions: they are over.
-    fn expired(&self, context: &str, keys: &[Key]);
+    /// Nobody uses these sessions: they are over; early ones ended to make room.
+    fn expired(&self, context: &str, keys: &[Key], is_early: bool);
 
     /// The payload of a frame with all that has come to a session since a revision of this node.
     fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;

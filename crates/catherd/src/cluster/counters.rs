@@ -48,7 +48,11 @@ counters! {
     sessions_created,
     /// Sessions that were not made because the table was full.
     sessions_refused,
-    /// Sessions that ended here: invalidated, idle, abandoned, logged out.
+    /// Sessions that ended early, because the table was full: each was used once, and nobody was
+    /// logged in.
+    sessions_ended_early,
+    /// Sessions that ended here: invalidated, idle, past their lifetime,
+    /// abandoned, early, or logged out with their user.
     sessions_ended,
     /// Copies of sessions that ended because all sessions of their user were ended.
     sessions_logged_out,

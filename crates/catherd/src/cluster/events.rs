@@ -39,6 +39,16 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// As many sessions are here as may be (`maxActiveSessions`), and more were to be made; once a
+    /// second. What ended early has an event of its own each as well.
+    TableFull {
+        /// The context's name.
+        context: String,
+        /// How many ended to make room: used once, and nobody logged in.
+        ended: u64,
+        /// How many were not made for want of such.
+        refused: u64,
+    },
     /// Two nodes wrote the same registers without knowing of each other.
     Conflict {
         /// The context's name.
@@ -110,6 +120,10 @@ pub enum SessionEnd {
     LoggedOut,
     /// Nobody used it for its idle limit.
     Idle,
+    /// It was as old as a session may become, however much it was used.
+    Lifetime,
+    /// It was used once, nobody was logged in, and the table was full.
+    Early,
     /// The request that made it did not come to its end: no client has its key.
     Abandoned,
 }
@@ -178,6 +192,19 @@ impl Event {
             Self::SessionsExpired { context, count } => {
                 info!(node, context, count, "sessions expired");
             }
+            Self::TableFull {
+                context,
+                ended,
+                refused,
+            } => warn!(
+                node,
+                context,
+                ended,
+                refused,
+                left_out = some(left_out),
+                "table full (maxActiveSessions); sessions used once make room, or new ones are \
+                 refused"
+            ),
             Self::Conflict {
                 context,
                 session,

@@ -316,9 +316,11 @@ impl Delivery for Node {
             .map_or_else(Vec::new, |context| context.used(from, ages))
     }
 
-    fn expired(&self, context: &str, keys: &[Key]) {
-        if let Some(context) = self.named(context) {
-            context.expired(keys);
+    fn expired(&self, context: &str, keys: &[Key], is_early: bool) {
+        match self.named(context) {
+            Some(context) if is_early => context.ended_early(keys),
+            Some(context) => context.expired(keys),
+            None => {}
         }
     }
 

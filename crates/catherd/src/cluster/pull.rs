@@ -130,8 +130,9 @@ impl Node {
         self.surroundings.spawn(Box::pin(async move {
             // Without an answer the next touch, or the repair, finds the same gap.
             let _ = node
-                .fetch_all(&context, from, keys, &Meter::default())
+                .fetch_all(&context, from, keys.clone(), &Meter::default())
                 .await;
+            context.used_elsewhere(&keys);
         }));
     }
 

@@ -20,6 +20,7 @@ pub(super) enum Reason {
     OurNameTaken,
     SettingsDiffer,
     Full,
+    TableFull(String),
 }
 
 impl Reason {
@@ -32,6 +33,7 @@ impl Reason {
             Event::Member(MemberEvent::OurNameTaken(_)) => Some(Self::OurNameTaken),
             Event::Member(MemberEvent::SettingsDiffer(_)) => Some(Self::SettingsDiffer),
             Event::Member(MemberEvent::Full(_)) => Some(Self::Full),
+            Event::TableFull { context, .. } => Some(Self::TableFull(context.clone())),
             _ => None,
         }
     }

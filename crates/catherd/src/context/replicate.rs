@@ -12,6 +12,7 @@ use catherd_core::session::{
 use catherd_core::time::Time;
 use catherd_core::version::{Dot, Incarnation};
 
+use super::room::Crowded;
 use super::table::{Cell, Slot};
 use super::users::Raised;
 use super::{ContextInner, Receipt};
@@ -28,16 +29,9 @@ pub(crate) struct Current {
 
 impl ContextInner {
     /// Makes a session under a key that nobody has; nobody else hears of it before its commit.
-    /// `None` if the table is full.
+    /// `None` if the table is full of sessions that make no room.
     pub(crate) fn create(&self) -> Option<Current> {
-        if self
-            .manager
-            .max_active_sessions
-            .is_some_and(|max| self.table.live() >= max)
-        {
-            self.node.counters.sessions_refused.add(1);
-            return None;
-        }
+        let is_crowded = self.make_room()? == Crowded(true);
         let now = self.node.surroundings.now();
         let birth = self.node.next_birth();
         let mut state = State::new(birth, now);
@@ -54,6 +48,8 @@ impl ContextInner {
                 slot.entry = Some(Entry::Live(state.clone()));
                 slot.requests = 1;
                 slot.served = true;
+                slot.used_once = true;
+                slot.is_held_back = is_crowded && self.manager.is_replicated();
                 Some(Arc::clone(cell))
             });
             if let Some(cell) = made {
@@ -85,6 +81,10 @@ impl ContextInner {
                 self.node.counters.writes_discarded.add(1);
                 return false;
             };
+            if slot.is_held_back && state.is_blank() {
+                return false;
+            }
+            slot.is_held_back = false;
             state.touch(now);
             let Some(write) = state.commit(now, &self.writer(), extent, &self.rules()) else {
                 return false;
@@ -258,10 +258,14 @@ impl ContextInner {
     }
 
     fn merge(&self, slot: &mut Slot, now: Time, fragment: &Fragment) -> (Key, Outcome) {
+        let was_absent = slot.entry.is_none();
         let was_live = slot
             .entry
             .as_ref()
             .is_some_and(|entry| entry.live().is_some());
+        if was_absent && self.comes_too_late(fragment) {
+            return (fragment.key, Outcome::Idle);
+        }
         let Merged {
             mut outcome,
             concurrent,
@@ -305,8 +309,20 @@ impl ContextInner {
         if was_live && !is_live {
             slot.receipt = None;
         }
+        if was_absent {
+            self.note_return(slot, fragment);
+        }
         self.note_revival(slot, now);
         (fragment.key, outcome)
+    }
+
+    /// Whether a fragment is of a session that is older than one may become: where there is no
+    /// copy, none is made of it.
+    fn comes_too_late(&self, fragment: &Fragment) -> bool {
+        match (&fragment.content, self.manager.max_lifetime) {
+            (Content::Write(write), Some(lifetime)) => write.lived.max(write.age) >= lifetime,
+            (Content::Write(_) | Content::Tombstone(_), _) => false,
+        }
     }
 
     /// Encodes once, and gives the same bytes to the link of each who must have them: a fragment

@@ -139,6 +139,7 @@ impl ContextInner {
         let here = self.table.look(key, |slot| match &slot.entry {
             None => Here::Absent,
             Some(Entry::Ended { .. }) => Here::Ended,
+            Some(Entry::Live(state)) if self.is_past_lifetime(state, now) => Here::Ended,
             Some(Entry::Live(state)) => Here::Live {
                 is_behind: state.is_behind(),
                 is_idle: state.is_idle(now) && slot.requests == 0,
@@ -152,12 +153,16 @@ impl ContextInner {
     /// A request is over.
     pub(crate) fn leave(&self, current: &Current) {
         let now = self.node.surroundings.now();
-        current.cell.slot(|slot| {
+        let was_used_once = current.cell.slot(|slot| {
             slot.requests = slot.requests.saturating_sub(1);
             if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
                 state.touch(now);
             }
+            slot.used_once && slot.requests == 0
         });
+        if was_used_once {
+            self.note_used_once(current.cell.key);
+        }
     }
 
     /// The session was accessed, and no fragment of this request said so: the holders hear of it
@@ -182,6 +187,7 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         let (mut answers, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
         for (key, held) in wanted {
+            self.send_if_held_back(*key);
             let looked = self.table.look(*key, |slot| {
                 let size = slot
                     .entry
@@ -318,25 +324,32 @@ impl ContextInner {
         }
     }
 
-    /// The live session under `key`, with a request in it; none that is idle beyond its limit.
+    /// The live session under `key`, with a request in it; none that is idle beyond its limit, or
+    /// as old as one may become.
     fn enter(&self, key: Key) -> Option<Current> {
         let cell = self.table.find(key)?;
         if self.is_over(&cell) {
             return None;
         }
         let now = self.node.surroundings.now();
-        let birth = cell.slot(|slot| {
+        let (birth, was_held_back) = cell.slot(|slot| {
             let state = slot.entry.as_mut()?.live_mut()?;
-            if state.is_idle(now) && slot.requests == 0 {
+            let is_unused = state.is_idle(now) && slot.requests == 0;
+            if is_unused || self.is_past_lifetime(state, now) {
                 return None;
             }
             state.touch(now);
             let birth = state.birth();
             slot.requests += 1;
             slot.served = true;
-            Some(birth)
+            slot.used_once = false;
+            Some((birth, std::mem::take(&mut slot.is_held_back)))
         })?;
-        Some(Current { cell, birth })
+        let current = Current { cell, birth };
+        if was_held_back {
+            self.commit(&current);
+        }
+        Some(current)
     }
 }
 

@@ -23,6 +23,8 @@ use super::wheel::Wheel;
 #[derive(Debug)]
 pub(crate) struct SessionTable {
     with: DigestKey,
+    /// How old a session may become.
+    lifetime: Option<Duration>,
     cells: DashMap<Key, Arc<Cell>>,
     digests: Mutex<Digests>,
     users: Users,
@@ -51,6 +53,11 @@ pub(crate) struct Slot {
     pub(crate) served: bool,
     /// How many requests are in it: then it is not idle.
     pub(crate) requests: u32,
+    /// It was made here and used by that one request, for all that is known here.
+    pub(crate) used_once: bool,
+    /// The application has stored nothing in it, and nobody hears of it before it does, or before
+    /// the session is used again.
+    pub(crate) is_held_back: bool,
     /// Members are being asked whether anybody uses it.
     pub(crate) is_asked_about: bool,
     /// It has ended here, and stays unserved for a missing member: its bytes.
@@ -59,6 +66,8 @@ pub(crate) struct Slot {
     digest: u64,
     /// The idle limit, when it was last seen.
     limit: Option<Duration>,
+    /// When it will be as old as a session may become, by what was last seen.
+    lifetime_end: Option<Time>,
     /// When the wheel looks at the entry. What it has for another time is out of date.
     filed: Option<Time>,
     /// The principal under which the session is filed.
@@ -70,9 +79,10 @@ pub(crate) struct Slot {
 }
 
 impl SessionTable {
-    pub(crate) fn new(with: DigestKey) -> Self {
+    pub(crate) fn new(with: DigestKey, lifetime: Option<Duration>) -> Self {
         Self {
             with,
+            lifetime,
             cells: DashMap::new(),
             digests: Mutex::default(),
             users: Users::new(with),
@@ -295,10 +305,12 @@ impl SessionTable {
         let entry = slot.entry.as_ref();
         self.count(before, after);
         let limit = entry.and_then(|entry| entry.live()?.idle_limit());
-        if after != before || limit != slot.limit {
-            slot.limit = limit;
+        let lifetime_end = entry.and_then(|entry| self.lifetime_end(entry));
+        if after != before || limit != slot.limit || lifetime_end != slot.lifetime_end {
+            (slot.limit, slot.lifetime_end) = (limit, lifetime_end);
             // A limit that grew is noticed at the look that was planned; one that shrank is not.
             let at = entry.and_then(|entry| entry.next_look(now));
+            let at = at.into_iter().chain(lifetime_end).min();
             if let Some(at) = at.filter(|at| slot.filed.is_none_or(|filed| *at < filed)) {
                 self.file(cell, slot, at);
             }
@@ -308,6 +320,10 @@ impl SessionTable {
             self.cells
                 .remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
         }
+    }
+
+    fn lifetime_end(&self, entry: &Entry) -> Option<Time> {
+        Some(entry.live()?.created() + self.lifetime?)
     }
 
     fn file(&self, cell: &Cell, slot: &mut Slot, at: Time) {
@@ -431,7 +447,7 @@ mod tests {
     /// Who goes over the table must not wait for a session whose owner waits for the table.
     #[test]
     fn a_session_can_be_dropped_while_somebody_goes_over_the_table() {
-        let table = Arc::new(SessionTable::new(DigestKey::new("test")));
+        let table = Arc::new(SessionTable::new(DigestKey::new("test"), None));
         let (key, now) = (Key::from_bits(1), Time::START);
         let end = |slot: &mut Slot, life| {
             slot.entry = Some(Entry::Ended {

@@ -102,7 +102,8 @@ pub enum AttributeError {
     },
     /// The principal has a part that is empty or too long, or too many roles.
     Principal(PrincipalError),
-    /// There are as many sessions as the context may have (`maxActiveSessions`).
+    /// There are as many sessions as the context may have (`maxActiveSessions`), and none that ends
+    /// for a new one: each was used again, or has a user.
     TableFull,
     /// There is no session, and the head of the response has left: a new one could not reach its
     /// client.

@@ -84,6 +84,7 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
                 age_ms: millis(write.age),
                 life_ms: None,
                 generation: 0,
+                lived_ms: millis(write.lived),
             }
         }
     }
@@ -181,6 +182,7 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
         since,
         registers,
         age,
+        lived: Duration::from_millis(fragment.lived_ms),
     };
     Ok(Fragment {
         key,
