@@ -58,6 +58,7 @@ fn heartbeat(cluster: &str) -> Heartbeat {
         state: MemberState::Ready,
         protocols: Protocols::OURS,
         heard: Vec::new(),
+        wall_ms: None,
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Shared {
     /// Whether all that has been heard has been met.
     met: watch::Sender<bool>,
     counters: Mutex<BTreeMap<String, u64>>,
+    /// How many milliseconds the wall clock of each member is ahead.
+    clocks: Mutex<BTreeMap<Incarnation, i64>>,
 }
 
 #[derive(Clone, Copy)]
@@ -138,6 +140,10 @@ impl Shared {
         });
         self.met
             .send_if_modified(|published| std::mem::replace(published, met) != met);
+    }
+
+    pub(super) fn note_clocks(&self, clocks: impl Iterator<Item = (Incarnation, i64)>) {
+        *self.clocks.lock() = clocks.collect();
     }
 
     pub(super) fn count(&self, counters: &MembershipCounters) {
@@ -230,6 +236,7 @@ impl TcpChannel {
             view: watch::Sender::new(Arc::new(View::alone(&myself.name, myself.incarnation))),
             met: watch::Sender::new(false),
             counters: Mutex::default(),
+            clocks: Mutex::default(),
         });
         drop(env.spawn(heartbeats::hear(
             env.clone(),
@@ -406,6 +413,10 @@ impl Channel for TcpChannel {
         self.shared
             .link_to(to)
             .map_or_else(LinkStatus::default, |link| link.status())
+    }
+
+    fn clock_ahead_ms(&self, of: Incarnation) -> Option<i64> {
+        self.shared.clocks.lock().get(&of).copied()
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

@@ -263,6 +263,10 @@ fn log_member(event: &MemberEvent, node: &str, left_out: u64) {
         MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => {
             error!(node, left_out, "{event}");
         }
+        MemberEvent::ClockDiffers(who, ahead_ms) => {
+            let ahead_seconds = ahead_ms / 1000;
+            warn!(node, member = who.name, ahead_seconds, "{event}");
+        }
         MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
             warn!(node, left_out, "{event}");
         }

@@ -64,6 +64,7 @@ pub(super) fn heartbeat(name: &str, bits: u64, counter: u64) -> Heartbeat {
         state: MemberState::Joining,
         protocols: Protocols::OURS,
         heard: Vec::new(),
+        wall_ms: None,
     }
 }
 

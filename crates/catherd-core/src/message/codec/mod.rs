@@ -380,6 +380,7 @@ impl Heartbeat {
                 .take(64)
                 .map(|heard| heard.bits())
                 .collect(),
+            wall_ms: self.wall_ms,
         };
         let payload = signed(key, &message);
         debug_assert!(payload.len() + 4 <= HEARTBEAT_BYTES_MAX, "names are capped");
@@ -423,6 +424,7 @@ impl Heartbeat {
                 .into_iter()
                 .map(incarnation)
                 .collect::<Result<_, _>>()?,
+            wall_ms: message.wall_ms,
         })
     }
 }
