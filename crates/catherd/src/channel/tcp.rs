@@ -25,7 +25,7 @@ use super::heartbeats;
 use super::outgoing::Link;
 use super::pulse::Stamp;
 use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
-use crate::cluster::LinkStatus;
+use crate::cluster::{Event, LinkStatus};
 use crate::env::{Env, Group};
 
 /// What a channel needs to know.
@@ -486,6 +486,9 @@ impl Channel for TcpChannel {
         async move {
             let deadline = sleep.now() + within;
             let links = shared.links();
+            for link in &links {
+                link.hold_nothing_back();
+            }
             let drained = async {
                 for link in &links {
                     std::future::poll_fn(|cx| link.poll_drained(cx)).await;
@@ -497,6 +500,19 @@ impl Channel for TcpChannel {
                 drained = drained => drained,
                 () = sleep.sleep_until(deadline) => false,
             };
+            for link in &links {
+                let LinkStatus {
+                    queued_frames,
+                    unacknowledged_frames,
+                    ..
+                } = link.status();
+                let frames = queued_frames + unacknowledged_frames;
+                if frames > 0 {
+                    let name = link.name.clone();
+                    let event = Event::Undelivered { name, frames };
+                    shared.delivery.happened(event);
+                }
+            }
             // A driver that has ended has closed everything.
             let _ = shared.driver.send(Input::Leave { queues_empty }).await;
             // Who has read the goodbye closes its connections. A socket that is closed here while

@@ -21,6 +21,14 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// This node leaves, and a member has not acknowledged in time what was meant for it; the other
+    /// members may have it.
+    Undelivered {
+        /// Its name.
+        name: String,
+        /// How many frames, one or more.
+        frames: u64,
+    },
     /// This node has its state and is waited for.
     Ready,
     /// A session ended here.
@@ -158,6 +166,14 @@ impl Event {
             }
             Self::MemberRecovered { name } => {
                 info!(node, member = name, "member acknowledges again");
+            }
+            Self::Undelivered { name, frames } => {
+                warn!(
+                    node,
+                    member = name,
+                    frames,
+                    "leaving although a member has not acknowledged all"
+                );
             }
             Self::Ready => info!(node, "ready"),
             Self::SessionDestroyed {
