@@ -77,7 +77,15 @@ fn a_logout_that_a_member_has_not_confirmed_is_pending_and_reaches_it() {
 #[test]
 fn a_node_that_ends_while_a_member_stands_still_ends_well_and_says_what_that_lacks() {
     let farm = farm();
-    let (a, b) = pair(&farm);
+    // B has two heartbeats to read what A has left behind.
+    let node = |name| {
+        let builder = farm.node(name).frequency(Duration::from_millis(500));
+        let builder = builder.drop_time(Duration::from_secs(60));
+        builder.sender_attributes("ackTimeout=\"500\"").start()
+    };
+    let (a, b) = (node("A"), node("B"));
+    a.wait_for_members(&["B"]);
+    b.wait_for_members(&["A"]);
     let mut client = Client::new();
     client.set(&a, "user", &json!("Ada"));
     b.pause();
