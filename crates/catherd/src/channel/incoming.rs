@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 Message::Ack(ack).put(None, &mut out);
             }
             if !out.is_empty() {
-                // Who has ended needs no answer; what it sent before is read to its end all the same.
+                // Who has ended needs no answer; what it sent before is read to its end anyway.
                 if self.stream.write_all(&out).await.is_ok() {
                     let _ = self.stream.flush().await;
                 }
