@@ -32,6 +32,8 @@ pub(super) struct Heartbeat {
     pub(super) protocol_max: u32,
     #[prost(fixed64, repeated, packed = "true", tag = "10")]
     pub(super) heard: Vec<u64>,
+    #[prost(sfixed64, optional, tag = "11")]
+    pub(super) wall_ms: Option<i64>,
 }
 
 pub(super) const HEARTBEAT: Shape = Shape {

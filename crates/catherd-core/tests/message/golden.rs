@@ -66,6 +66,10 @@ fn every_signed_message_has_its_golden_bytes() {
     }
     assert_golden("heartbeat", &heartbeat().to_datagram(Some(&cluster_key())));
     assert_golden("heartbeat-without-key", &heartbeat().to_datagram(None));
+    assert_golden(
+        "heartbeat-with-wall-clock",
+        &heartbeat_with_wall_clock().to_datagram(None),
+    );
 }
 
 #[test]
@@ -85,9 +89,17 @@ fn golden_bytes_mean_what_they_meant() {
         );
         assert_eq!(to_frame(&message, key), bytes, "{name}");
     }
-    for (name, key) in [("heartbeat", Some(&key)), ("heartbeat-without-key", None)] {
+    for (name, key, heartbeat) in [
+        ("heartbeat", Some(&key), heartbeat()),
+        ("heartbeat-without-key", None, heartbeat()),
+        (
+            "heartbeat-with-wall-clock",
+            None,
+            heartbeat_with_wall_clock(),
+        ),
+    ] {
         let decoded = Heartbeat::from_datagram(&read(name), "catherd", key);
-        assert_eq!(decoded, Ok(heartbeat()), "{name}");
+        assert_eq!(decoded, Ok(heartbeat), "{name}");
     }
 }
 
@@ -101,6 +113,7 @@ fn every_golden_file_is_of_a_sample_and_says_what_it_is() {
     let others = [
         "heartbeat.hex",
         "heartbeat-without-key.hex",
+        "heartbeat-with-wall-clock.hex",
         "principal.hex",
     ];
     names.extend(others.map(str::to_owned));

@@ -809,6 +809,21 @@ fn spoiled_heartbeats_are_refused() {
             sound.clone().bytes(2, &[b'n'; 65]),
             Some(TooLong),
         ),
+        (
+            "a wall clock beyond all reason",
+            sound.clone().fixed(11, i64::MIN.cast_unsigned()),
+            None,
+        ),
+        (
+            "a wall clock that is no number of eight bytes",
+            sound.clone().number(11, 5),
+            Some(Malformed),
+        ),
+        (
+            "a wall clock that is text",
+            sound.clone().bytes(11, b"noon"),
+            Some(Malformed),
+        ),
     ];
     for (what, raw, error) in table {
         let decoded = Heartbeat::from_datagram(&datagram(&raw), "catherd", None);

@@ -144,6 +144,14 @@ pub(crate) fn heartbeat() -> Heartbeat {
         state: MemberState::Ready,
         protocols: Protocols { min: 1, max: 3 },
         heard: vec![incarnation(0x0b0b), incarnation(0x0c0c)],
+        wall_ms: None,
+    }
+}
+
+pub(crate) fn heartbeat_with_wall_clock() -> Heartbeat {
+    Heartbeat {
+        wall_ms: Some(1_234_567_890_123),
+        ..heartbeat()
     }
 }
 
@@ -517,9 +525,19 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
         any_state(),
         any_protocols(),
         prop::collection::vec(any_incarnation(), 0..=64),
+        any::<Option<i64>>(),
     )
         .prop_map(
-            |((cluster, name, domain), incarnation, counter, address, state, protocols, heard)| {
+            |(
+                (cluster, name, domain),
+                incarnation,
+                counter,
+                address,
+                state,
+                protocols,
+                heard,
+                wall_ms,
+            )| {
                 Heartbeat {
                     cluster,
                     name,
@@ -530,6 +548,7 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
                     state,
                     protocols,
                     heard,
+                    wall_ms,
                 }
             },
         )

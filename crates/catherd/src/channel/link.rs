@@ -206,6 +206,12 @@ impl Link {
         }
     }
 
+    /// Writes all that is queued, as far as the socket takes it, whatever is acknowledged.
+    pub(super) fn hold_nothing_back(&self) {
+        self.inner.lock().outbox.hold_nothing_back();
+        self.pump();
+    }
+
     /// Writes what the rules allow, as far as the socket takes it.
     pub(super) fn pump(&self) {
         loop {

@@ -112,6 +112,12 @@ pub trait Channel: Debug + Send + Sync + 'static {
     /// What is on its way to a member.
     fn link_status(&self, to: Incarnation) -> LinkStatus;
 
+    /// How many milliseconds the wall clock of a member is ahead of this node's; behind, if
+    /// negative. `None` as long as it has not said.
+    fn clock_ahead_ms(&self, _of: Incarnation) -> Option<i64> {
+        None
+    }
+
     /// What the channel counts, by name.
     fn counters(&self) -> std::collections::BTreeMap<String, u64>;
 

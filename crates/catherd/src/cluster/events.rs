@@ -21,6 +21,14 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// This node leaves, and a member has not acknowledged in time what was meant for it; the other
+    /// members may have it.
+    Undelivered {
+        /// Its name.
+        name: String,
+        /// How many frames, one or more.
+        frames: u64,
+    },
     /// This node has its state and is waited for.
     Ready,
     /// A session ended here.
@@ -175,6 +183,14 @@ impl Event {
             Self::MemberRecovered { name } => {
                 info!(node, member = name, "member acknowledges again");
             }
+            Self::Undelivered { name, frames } => {
+                warn!(
+                    node,
+                    member = name,
+                    frames,
+                    "leaving although a member has not acknowledged all"
+                );
+            }
             Self::Ready => info!(node, "ready"),
             Self::SessionDestroyed {
                 context,
@@ -291,6 +307,10 @@ fn log_member(event: &MemberEvent, node: &str, left_out: u64) {
         }
         MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => {
             error!(node, left_out, "{event}");
+        }
+        MemberEvent::ClockDiffers(who, ahead_ms) => {
+            let ahead_seconds = ahead_ms / 1000;
+            warn!(node, member = who.name, ahead_seconds, "{event}");
         }
         MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
             warn!(node, left_out, "{event}");

@@ -165,6 +165,7 @@ impl Cluster {
             incarnation: member.incarnation.to_string(),
             address: member.address,
             domain: member.domain.clone(),
+            clock_ahead_ms: self.node.channel().clock_ahead_ms(member.incarnation),
             link: LinkStatus {
                 marked_buckets: self.node.repair.marked(member.incarnation),
                 ..self.node.channel().link_status(member.incarnation)

@@ -45,6 +45,9 @@ pub struct MemberStatus {
     pub address: SocketAddr,
     /// Its domain.
     pub domain: String,
+    /// By how many milliseconds its wall clock is ahead of this node's, as its last heartbeat said;
+    /// behind, if negative. Absent as long as it has not said. Nothing is ordered by it.
+    pub clock_ahead_ms: Option<i64>,
     /// What is on its way to it.
     pub link: LinkStatus,
 }

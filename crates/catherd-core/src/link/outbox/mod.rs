@@ -343,6 +343,12 @@ impl Outbox {
         len > 0
     }
 
+    /// From now on nothing is held back for an acknowledgement: this node is about to end, and what
+    /// the operating system has reaches the peer all the same. Write again afterwards.
+    pub fn hold_nothing_back(&mut self) {
+        self.config.write_ahead_bytes = 0;
+    }
+
     /// Everything that was given out is in the hands of the operating system.
     pub fn written(&mut self, now: Time) {
         let from = self.handed.max(self.acknowledged);

@@ -129,6 +129,19 @@ fn what_gathers_until_the_acknowledgement_goes_out_in_one_write() {
 }
 
 #[test]
+fn a_node_that_is_about_to_end_writes_all_whatever_is_unacknowledged() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.push(at(0), fragment(2, "b"));
+    assert_eq!(write(&mut outbox, at(0)), []);
+    outbox.hold_nothing_back();
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(2, "b")]));
+    outbox.push(at(0), fragment(3, "c"));
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(3, "c")]));
+}
+
+#[test]
 fn enough_bytes_are_written_although_something_is_unacknowledged() {
     let mut outbox = Outbox::new(OutboxConfig {
         write_ahead_bytes: 10,

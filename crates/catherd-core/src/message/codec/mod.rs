@@ -395,6 +395,7 @@ impl Heartbeat {
                 .take(64)
                 .map(|heard| heard.bits())
                 .collect(),
+            wall_ms: self.wall_ms,
         };
         let payload = signed(key, &message);
         debug_assert!(payload.len() + 4 <= HEARTBEAT_BYTES_MAX, "names are capped");
@@ -438,6 +439,7 @@ impl Heartbeat {
                 .into_iter()
                 .map(incarnation)
                 .collect::<Result<_, _>>()?,
+            wall_ms: message.wall_ms,
         })
     }
 }
