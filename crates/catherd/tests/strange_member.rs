@@ -187,6 +187,7 @@ fn red(key: u128, writer: Incarnation) -> Fragment {
         since: None,
         registers: vec![(color, Register { version, value })],
         age: Duration::ZERO,
+        lived: Duration::ZERO,
     };
     Fragment {
         key: Key::from_bits(key),
