@@ -95,6 +95,7 @@ impl Link {
         pool: Weak<Pool>,
         keep_alive: KeepAlive,
     ) -> Self {
+        let outbox = Outbox::one_of(shared.outbox, shared.pool.links);
         Self {
             number: shared.next_link.fetch_add(1, Ordering::Relaxed),
             member,
@@ -108,7 +109,7 @@ impl Link {
             keep_alive,
             is_stirred: AtomicBool::new(false),
             inner: Mutex::new(Inner {
-                outbox: Outbox::new(shared.outbox),
+                outbox,
                 writer,
                 unsent: BytesMut::new(),
                 blocked: false,
@@ -207,6 +208,10 @@ impl Link {
                     inner.blocked = true;
                     self.stirred.notify_one();
                 }
+                // Where nothing can be written no entry's turn has come: it may still be joined.
+                if inner.blocked || inner.held {
+                    break;
+                }
                 inner.outbox.take_joined()
             };
             if to_encode.is_empty() {
@@ -256,11 +261,16 @@ impl Link {
         LinkStatus {
             connections: 1,
             queued_frames: snapshot.queued_frames as u64,
-            queued_bytes: (snapshot.queued_bytes + inner.unsent.len()) as u64,
+            queued_bytes: snapshot.queued_bytes as u64,
             oldest_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
             unacknowledged_frames: snapshot.unacknowledged_frames as u64,
+            unacknowledged_bytes: snapshot.unacknowledged_bytes as u64,
             is_slow: snapshot.is_suspect,
             written_frames: snapshot.written_frames,
+            writes: snapshot.counters.writes,
+            joined_frames: snapshot.counters.joined,
+            shrunk_frames: snapshot.counters.shrunk,
+            shed_frames: snapshot.counters.shed,
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     incarnation: AtomicU64,
     pub(crate) mode: Mode,
+    /// Whether an answer leaves only when the members have what it says.
+    pub(crate) is_confirmed: bool,
     pub(crate) digest_key: DigestKey,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) counters: Counters,
@@ -54,13 +56,14 @@ impl Node {
     pub(super) fn new(
         name: String,
         cluster_id: &str,
-        mode: Mode,
+        (mode, wait_for_ack): (Mode, bool),
         surroundings: Arc<dyn Surroundings>,
     ) -> Self {
         Self {
             name,
             incarnation: AtomicU64::new(surroundings.draw_incarnation().bits()),
             mode,
+            is_confirmed: mode.is_synchronous() && wait_for_ack,
             digest_key: DigestKey::new(cluster_id),
             surroundings,
             counters: Counters::default(),

@@ -223,7 +223,8 @@ impl ContextInner {
             return Ask::Nobody;
         }
         let view = self.node.channel().view();
-        if view.members.is_empty() {
+        // Alone nobody can be asked; a route of another says all the same that its node is gone.
+        if view.members.is_empty() && route.is_none_or(|route| route == self.node.name) {
             return Ask::Nobody;
         }
         let now = self.node.surroundings.now();
@@ -270,11 +271,11 @@ impl ContextInner {
         }
     }
 
-    /// Whether what a node that is gone had confirmed is certainly here now: in a synchronous mode
-    /// it is on one of the others, if all of them are in view, have answered, and had known it.
+    /// Whether what a node that is gone had confirmed is certainly here now: where answers wait
+    /// for acknowledgements it is on one of the others, if all of them are in view, have answered, and had known it.
     fn is_all_known(&self, asked: &Asked, route: Option<&str>) -> bool {
         let view = self.node.channel().view();
-        self.node.mode.is_synchronous()
+        self.node.is_confirmed
             && asked.missed == 0
             && asked.strangers == 0
             && route.is_some_and(|route| self.node.has_known(route))

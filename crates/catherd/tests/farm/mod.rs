@@ -9,9 +9,7 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{
-    Attribute, Cluster, ClusterBuilder, ContextBuilder, Degraded, Manager, Session,
-};
+use catherd::{Attribute, Cluster, ClusterBuilder, ContextBuilder, Degraded, Manager, Session};
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 

@@ -183,13 +183,20 @@ impl std::error::Error for ControlFull {}
 impl Outbox {
     /// The outbox of a connection that has just been opened.
     pub fn new(config: OutboxConfig) -> Self {
+        Self::one_of(config, 1)
+    }
+
+    /// The same for one of so many connections to a peer, which share the bounds of the queue: each
+    /// has an equal part, and room for one frame at least. Control frames have the whole bound,
+    /// since they take one connection.
+    pub fn one_of(config: OutboxConfig, connections: usize) -> Self {
         Self {
             config,
             control: VecDeque::new(),
             control_bytes: 0,
             tombstones: VecDeque::new(),
             tombstone_bytes: 0,
-            queue: Queue::new(&config),
+            queue: Queue::new(&config, connections),
             tickets: Tickets::new(config.ack_timeout),
             last_number: 0,
             acknowledged: 0,
@@ -324,6 +331,7 @@ impl Outbox {
                 put_fragments_head(out, self.last_number, payload.len());
                 out.extend_from_slice(&payload);
                 queued_for = queued_for.max(self.tickets.age(now, ticket));
+                self.tickets.set_written(ticket, payload.len());
             }
             self.queued_for = queued_for.unwrap_or(self.queued_for);
         }
@@ -450,7 +458,7 @@ impl Outbox {
         self.control_bytes = 0;
         self.tombstones = VecDeque::new();
         self.tombstone_bytes = 0;
-        self.queue = Queue::new(&self.config);
+        self.queue = Queue::new(&self.config, 1);
         self.written = VecDeque::new();
         self.behind = BTreeMap::new();
     }
@@ -472,21 +480,14 @@ impl Outbox {
 
     /// The state in figures.
     pub fn snapshot(&self, now: Time) -> OutboxSnapshot {
-        let oldest = [
-            self.tombstones.front().map(|(ticket, _)| *ticket),
-            self.queue.oldest(),
-        ];
         OutboxSnapshot {
             queued_frames: self.tombstones.len() + self.queue.frames(),
             queued_bytes: self.tombstone_bytes + self.queue.bytes(),
             tombstone_bytes: self.tombstone_bytes,
             control_bytes: self.control_bytes,
-            oldest: oldest
-                .iter()
-                .flatten()
-                .filter_map(|&it| self.tickets.age(now, it))
-                .max(),
+            oldest: self.tickets.oldest_age(now),
             unacknowledged_frames: self.written.len() + self.behind.len(),
+            unacknowledged_bytes: self.tickets.written_bytes(),
             behind_frames: self.behind.len(),
             is_suspect: self.is_suspect,
             round_trip: self.round_trip,

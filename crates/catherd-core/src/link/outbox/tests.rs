@@ -1129,15 +1129,47 @@ fn the_snapshot_tells_what_a_crash_would_lose() {
     assert_eq!(snapshot.queued_frames, 2);
     assert_eq!(snapshot.queued_bytes, room(1, 5) + room(1, 3));
     assert_eq!(snapshot.tombstone_bytes, room(1, 3));
-    assert_eq!(snapshot.oldest, Some(Duration::from_millis(900)));
+    // The first frame may not have left this machine either.
+    assert_eq!(snapshot.oldest, Some(Duration::from_millis(1_000)));
     assert_eq!(
         (snapshot.unacknowledged_frames, snapshot.written_frames),
         (1, 1)
     );
+    assert_eq!(snapshot.unacknowledged_bytes, 1);
     assert_eq!(snapshot.queued_for, Duration::from_millis(30));
     assert_eq!(snapshot.round_trip, None);
     outbox.acknowledged(at(1_030), &up_to(1)).unwrap();
     let snapshot = outbox.snapshot(at(1_030));
     assert_eq!(snapshot.round_trip, Some(Duration::from_millis(1_000)));
-    assert_eq!(snapshot.unacknowledged_frames, 0);
+    assert_eq!(snapshot.oldest, Some(Duration::from_millis(930)));
+    assert_eq!(
+        (
+            snapshot.unacknowledged_frames,
+            snapshot.unacknowledged_bytes
+        ),
+        (0, 0)
+    );
+}
+
+#[test]
+fn connections_to_one_peer_share_the_bounds_of_its_queue() {
+    let config = OutboxConfig {
+        queue_bytes_max: 4 * room(2, 10),
+        queue_frames_max: Some(12),
+        ..CONFIG
+    };
+    let mut outbox = Outbox::one_of(config, 4);
+    for key in 1..=5 {
+        outbox.push(at(0), large(key, 10));
+    }
+    let snapshot = outbox.snapshot(at(0));
+    assert_eq!((snapshot.queued_frames, snapshot.counters.shed), (2, 3));
+    assert!(snapshot.queued_bytes <= room(2, 10), "{snapshot:?}");
+
+    // However small the part is, a frame gets through.
+    let mut outbox = Outbox::one_of(config, 1_000);
+    outbox.push(at(0), large(1, 10));
+    let entry = outbox.take_joined()[0];
+    outbox.fill(entry.ticket, Some(Bytes::from_static(b"whole")));
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(1, "whole")]));
 }
