@@ -457,12 +457,18 @@ async fn a_member_that_is_slow_over_one_of_its_links_is_waited_for_over_none() {
         ..Link::default()
     };
     pair.network.set_link(A, B, slow);
-    // The small ones arrive after some seconds, the large one after most of a minute.
-    let (small, large) = ("x".repeat(300), "x".repeat(50_000));
-    let values = std::iter::repeat_n(&small, 16).chain([&large]);
-    let writes = cookies.iter().zip(values);
-    let writes = writes.map(|(cookie, value)| set(&pair.a, "v", value, Some(cookie)));
-    futures_util::future::join_all(writes).await;
+    // By the high half of its key a session has its place in the pool.
+    let place = |cookie: &str| {
+        let high = u64::from_str_radix(&cookie[..16], 16).unwrap();
+        high as usize % SOCKETS
+    };
+    let one_of = |at: usize| cookies.iter().find(|cookie| place(cookie) == at).unwrap();
+    // The first arrives after three seconds, the other one after most of a minute.
+    let (small, large) = ("x".repeat(3_000), "x".repeat(50_000));
+    tokio::join!(
+        set(&pair.a, "v", &small, Some(one_of(1))),
+        set(&pair.a, "v", &large, Some(one_of(2))),
+    );
     tokio::time::sleep(Duration::from_secs(10)).await;
     let began = Instant::now();
     for cookie in &cookies[20..] {

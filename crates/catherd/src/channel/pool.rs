@@ -198,7 +198,8 @@ impl Pool {
                 retry_at: now + RETRY,
             };
         }
-        self.silent.lock().remove(&link.number);
+        drop(more);
+        self.is_silent_without(link);
     }
 
     /// Takes a link out of its place if nothing is on its way over it; whether it did.
@@ -245,18 +246,28 @@ impl Pool {
         self.tell_others(at, true);
     }
 
-    /// The member answers over this link, with nothing overdue.
+    /// The member answers over this link, with nothing overdue. It is waited for once that is so
+    /// for all of them: a large session may keep one link silent for long, and every other one
+    /// would cost somebody the time-out again.
     pub(super) fn found_answering(&self, at: &Link) {
-        let is_last = {
-            let mut silent = self.silent.lock();
-            silent.remove(&at.number) && silent.is_empty()
-        };
-        if is_last {
-            self.shared.delivery.happened(Event::MemberRecovered {
-                name: at.name.clone(),
-            });
+        if self.is_silent_without(at) {
+            at.suspect(true);
         }
-        self.tell_others(at, false);
+    }
+
+    /// This link is not silent, or is no more; whether the member still is.
+    fn is_silent_without(&self, link: &Link) -> bool {
+        let (was_silent, is_silent) = {
+            let mut silent = self.silent.lock();
+            (silent.remove(&link.number), !silent.is_empty())
+        };
+        if was_silent && !is_silent {
+            self.shared.delivery.happened(Event::MemberRecovered {
+                name: link.name.clone(),
+            });
+            self.tell_others(link, false);
+        }
+        is_silent
     }
 
     /// All links as one.

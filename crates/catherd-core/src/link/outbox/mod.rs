@@ -118,6 +118,8 @@ pub struct Outbox {
     /// Everything up to this number is in the hands of the operating system.
     handed: u64,
     is_suspect: bool,
+    /// The peer is suspect for what is overdue here, and not only elsewhere.
+    is_silent: bool,
     /// The peer has acknowledged something since it became suspect.
     answers_again: bool,
     is_closed: bool,
@@ -148,7 +150,8 @@ pub struct ToEncode {
 pub enum OutboxEffect {
     /// The outcome of some ticket is known, or has changed: wake whoever waits.
     Settled,
-    /// The peer did not acknowledge in time: nobody waits for fragments any more.
+    /// The peer did not acknowledge in time: nobody waits for fragments any more. Said also where
+    /// another connection had found it suspect before.
     Suspect,
     /// The peer acknowledges again, and nothing is overdue: it is waited for.
     Recovered,
@@ -204,6 +207,7 @@ impl Outbox {
             behind: BTreeMap::new(),
             handed: 0,
             is_suspect: false,
+            is_silent: false,
             answers_again: false,
             is_closed: false,
             effects: VecDeque::new(),
@@ -399,7 +403,8 @@ impl Outbox {
                 context: record.context,
                 key: record.key,
             });
-            if !record.is_behind && !self.is_suspect {
+            if !record.is_behind && !self.is_silent {
+                self.is_silent = true;
                 self.is_suspect = true;
                 self.answers_again = false;
                 self.counters.suspected += 1;
@@ -453,6 +458,7 @@ impl Outbox {
         self.is_closed = true;
         self.is_settled = true;
         self.is_suspect = false;
+        self.is_silent = false;
         self.tickets.close();
         self.control = VecDeque::new();
         self.control_bytes = 0;

@@ -938,8 +938,13 @@ fn a_peer_found_suspect_over_another_connection_is_not_waited_for_here_either() 
     outbox.handle_timeout(at(15_000));
     assert_eq!(
         effects(&mut outbox),
-        [marked(1), marked(2), OutboxEffect::Settled],
-        "marked at its deadline, and suspect already"
+        [
+            marked(1),
+            OutboxEffect::Suspect,
+            marked(2),
+            OutboxEffect::Settled
+        ],
+        "marked at its deadline, and said to be silent here too"
     );
 }
 
@@ -1172,4 +1177,22 @@ fn connections_to_one_peer_share_the_bounds_of_its_queue() {
     let entry = outbox.take_joined()[0];
     outbox.fill(entry.ticket, Some(Bytes::from_static(b"whole")));
     assert_eq!(write(&mut outbox, at(0)), frames(&[(1, "whole")]));
+}
+
+#[test]
+fn what_is_overdue_here_is_said_of_a_peer_that_was_found_suspect_elsewhere() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.suspect();
+    effects(&mut outbox);
+    let overdue = outbox.poll_timeout().unwrap();
+    outbox.handle_timeout(overdue);
+    assert!(effects(&mut outbox).contains(&OutboxEffect::Suspect));
+    // Elsewhere it answers again; here it does not.
+    outbox.relieve();
+    assert!(outbox.is_suspect());
+    outbox.acknowledged(overdue, &up_to(1)).unwrap();
+    assert!(effects(&mut outbox).contains(&OutboxEffect::Recovered));
+    assert!(!outbox.is_suspect());
 }
