@@ -94,11 +94,11 @@ fn link(node: &Node) -> LinkStatus {
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     // On the paused clock this takes no time.
-    for _ in 0..20_000 {
+    for _ in 0..2_000 {
         if is_so() {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("never: {what}");
 }
@@ -608,8 +608,8 @@ async fn h57_one_connection_applied_at_a_time_serves_many() {
         let one = |it: ClusterBuilder| it.connections_applied(1).max_pool_sockets(16);
         let pair = Pair::with(16, mode, one, |it| it).await;
         let writing = |node: &'static str, at: Node| async move {
-            let cookies = fill(&at, 64).await;
-            for n in 0..10 {
+            let cookies = fill(&at, 40).await;
+            for n in 0..5 {
                 for cookie in &cookies {
                     let answer = set(&at, node, &n.to_string(), Some(cookie)).await;
                     assert_eq!(answer.degraded, None, "{mode:?}");
@@ -632,7 +632,7 @@ async fn h57_one_connection_applied_at_a_time_serves_many() {
         };
         pair.agree().await;
         let sessions = pair.b.cluster.status().contexts[0].sessions;
-        assert_eq!(sessions, 128, "{mode:?}");
+        assert_eq!(sessions, 80, "{mode:?}");
     }
 }
 

@@ -50,6 +50,8 @@ impl User {
         let body = number.to_string();
         let site = &sites[self.at % sites.len()];
         match self.client.try_send(site, "PUT", &path, Some(&body)) {
+            // A node that was stopped says so while it joins again, or does not answer at all.
+            Ok(answer) if answer.status() == 503 => self.at += 1,
             Ok(answer) => {
                 let answer = answer.expect_status(200);
                 if answer.degraded().contains("takeover") {
