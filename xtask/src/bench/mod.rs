@@ -83,9 +83,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         return Err("there is at least one connection and one round".to_owned());
     }
     let binary = build()?;
-    let configured = |builder: NodeBuilder| {
-        builder.connector_attributes("maxKeepAliveRequests=\"-1\"")
-    };
+    let configured =
+        |builder: NodeBuilder| builder.connector_attributes("maxKeepAliveRequests=\"-1\"");
     let alone = Farm::new(&binary).node("alone").without_cluster();
     let mut setups = vec![("one node", vec![configured(alone).start()])];
     for setup in &options.modes {
