@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use catherd_testkit::{Answer, Client, Node, Site, wait};
 use serde_json::Value;
@@ -182,6 +183,35 @@ fn what_was_acknowledged_is_there_while_a_node_is_killed_and_started_in_every_mo
                 b.kill();
                 b.start_again();
             }
+        });
+        assert_whole(&a, &b, all, mode);
+    });
+}
+
+/// It stands still, is not given up, and has room for next to nothing in its queue: writes are
+/// joined and dropped, and all is right in the end.
+#[test]
+fn everything_acknowledged_is_there_after_a_queue_ran_over_in_every_mode() {
+    in_modes(&MODES, |mode| {
+        let farm = farm();
+        let (mut a, mut b) = pair(&farm, mode, |node| {
+            let bounds = r#"ackTimeout="300" maxQueueLength="4" maxQueueBytes="65536""#;
+            node.drop_time(Duration::from_secs(60))
+                .cluster_attributes(r#"repairInterval="1""#)
+                .sender_attributes(bounds)
+        });
+        let watch = Port(a.http_port());
+        let all = load((&mut a, &mut b), (16, 20), |b, written| {
+            wait::until_true("clients write", || written.load(Ordering::Relaxed) > 16);
+            b.pause();
+            wait::until_true("the queue is full", || {
+                let status = Client::new().get(&watch, "/catherd/status").json();
+                let link = &status["members"][0]["link"];
+                let figure = |name: &str| link[name].as_u64().expect("a number");
+                assert!(figure("queued_frames") <= 25, "{mode:?}: {link}");
+                figure("joined_frames") + figure("shed_frames") > 0
+            });
+            b.resume();
         });
         assert_whole(&a, &b, all, mode);
     });
