@@ -309,6 +309,34 @@ async fn h33_without_acknowledgements_a_synchronous_answer_waits_for_the_operati
     }
 }
 
+/// Where nobody waits for acknowledgements, and with a member that is not waited for, the writes of
+/// a session keep their order all the same while it gets a link of its own.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_moves_to_its_own_link_takes_its_order_with_it() {
+    let unconfirmed = |it: ClusterBuilder| it.wait_for_ack(false);
+    let impatient = |it: ClusterBuilder| it.ack_timeout(Duration::from_millis(20));
+    let set_ups: [&dyn Fn(ClusterBuilder) -> ClusterBuilder; 2] = [&unconfirmed, &impatient];
+    for (seed, set_up) in (31..).zip(set_ups) {
+        let pair = Pair::with(seed, Mode::Pooled, set_up, |it| it).await;
+        pair.network.set_links(Link {
+            latency: Duration::from_millis(5),
+            jitter: Duration::from_millis(200),
+            ..Link::default()
+        });
+        let cookies = fill(&pair.a, 16).await;
+        for n in 0..100 {
+            for cookie in &cookies {
+                set(&pair.a, "n", &n.to_string(), Some(cookie)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        pair.agree().await;
+        assert!(link(&pair.a).connections > 1, "a link was opened meanwhile");
+        let gaps = pair.b.cluster.status().counters.gaps;
+        assert_eq!(gaps, 0, "in set-up {seed}");
+    }
+}
+
 /// What a dead node had queued, or handed to its operating system, cannot be known.
 #[tokio::test(start_paused = true)]
 async fn a_takeover_is_always_flagged_where_answers_do_not_wait_for_the_members() {

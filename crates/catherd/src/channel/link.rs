@@ -65,6 +65,8 @@ struct Inner {
     held: bool,
     closed: bool,
     waiting: Vec<(FrameTicket, Waker)>,
+    /// Who waits until everything up to a frame has come to its end.
+    passing: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
     /// When something was last queued, and how often so far.
     used_at: Time,
@@ -116,6 +118,7 @@ impl Link {
                 held: false,
                 closed: false,
                 waiting: Vec::new(),
+                passing: Vec::new(),
                 drained: Vec::new(),
                 used_at: shared.surroundings.now(),
                 uses: 0,
@@ -148,10 +151,10 @@ impl Link {
         self.inner.lock().held = true;
     }
 
-    /// Writes only after another link to the member has settled all that it has by now: what went
-    /// over that one before comes first.
+    /// Writes only when all that another link to the member has by now has come to its end there:
+    /// what went over that one before comes first, even where nobody waits for it any more.
     pub(super) async fn wait_for(&self, other: &Self, last: FrameTicket) {
-        std::future::poll_fn(|cx| other.poll_acknowledged(last, cx)).await;
+        std::future::poll_fn(|cx| other.poll_past(last, cx)).await;
         self.inner.lock().held = false;
         self.pump();
     }
@@ -241,6 +244,15 @@ impl Link {
         if !inner.waiting.iter().any(waits) {
             inner.waiting.push((ticket, cx.waker().clone()));
         }
+        Poll::Pending
+    }
+
+    fn poll_past(&self, ticket: FrameTicket, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if inner.outbox.is_past(ticket) {
+            return Poll::Ready(());
+        }
+        inner.passing.push((ticket, cx.waker().clone()));
         Poll::Pending
     }
 
@@ -470,16 +482,18 @@ impl Link {
             let Inner {
                 outbox,
                 waiting,
+                passing,
                 drained,
                 ..
             } = &mut *inner;
-            waiting.retain(|(ticket, waker)| {
-                let open = outbox.outcome(*ticket).is_none();
-                if !open {
+            let mut still = |is_open: bool, waker: &Waker| {
+                if !is_open {
                     wake.push(waker.clone());
                 }
-                open
-            });
+                is_open
+            };
+            waiting.retain(|(ticket, waker)| still(outbox.outcome(*ticket).is_none(), waker));
+            passing.retain(|(ticket, waker)| still(!outbox.is_past(*ticket), waker));
             wake.append(drained);
         }
         wake.into_iter().for_each(Waker::wake);

@@ -4,8 +4,8 @@
 //! their answers and everything without a number go over it. In mode `pooled` each session has a
 //! place among `maxPoolSocketLimit` by its key, and its fragments always take the link of that
 //! place. A place without a link is opened at its first use; until then the first link stands in,
-//! and the new one begins to write when all that the first one had by then is settled. So the
-//! fragments of a session stay in order. All links of a member live and die with the first.
+//! and the new one begins to write when all that the first one had by then has come to its end. So
+//! the fragments of a session stay in order. All links of a member live and die with the first.
 //!
 //! Locks: a session's comes before the pool's, and the pool's before a link's. The pool's is never
 //! held while a link is written, for that may encode a session.

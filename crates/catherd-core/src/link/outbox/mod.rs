@@ -437,6 +437,13 @@ impl Outbox {
         !is_queued && self.control.is_empty() && self.written.is_empty() && self.behind.is_empty()
     }
 
+    /// Whether every frame up to this one has come to its end: what is pushed to another connection
+    /// now cannot overtake them. One that is merely [settled](Self::outcome), for nobody is to wait
+    /// longer for it, may still be under way.
+    pub fn is_past(&self, ticket: Ticket) -> bool {
+        self.tickets.is_past(ticket)
+    }
+
     /// The ticket of the frame that was pushed last.
     pub fn last_ticket(&self) -> Ticket {
         self.tickets.last()

@@ -1196,3 +1196,25 @@ fn what_is_overdue_here_is_said_of_a_peer_that_was_found_suspect_elsewhere() {
     assert!(effects(&mut outbox).contains(&OutboxEffect::Recovered));
     assert!(!outbox.is_suspect());
 }
+
+#[test]
+fn frames_are_past_when_they_are_acknowledged_and_not_when_they_are_settled() {
+    let mut outbox = Outbox::new(OutboxConfig {
+        confirm: Confirm::Written,
+        ..CONFIG
+    });
+    assert!(outbox.is_past(outbox.last_ticket()));
+    let first = outbox.push(at(0), fragment(1, "a"));
+    let second = outbox.push(at(0), tombstone(2));
+    write(&mut outbox, at(0));
+    assert_eq!(outbox.outcome(first), Some(Outcome::Acknowledged));
+    // The tombstone went out first, and has the first number.
+    outbox.acknowledged(at(1), &up_to(1)).unwrap();
+    assert_eq!(outbox.outcome(second), Some(Outcome::Acknowledged));
+    assert!(!outbox.is_past(second), "the fragment is on its way");
+    outbox.acknowledged(at(2), &up_to(2)).unwrap();
+    assert!(outbox.is_past(second));
+    let third = outbox.push(at(3), fragment(3, "c"));
+    outbox.close();
+    assert!(outbox.is_past(third), "nothing comes any more");
+}

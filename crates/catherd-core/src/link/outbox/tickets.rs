@@ -188,6 +188,12 @@ impl Tickets {
         (!self.is_closed).then(|| now.since(record.pushed))
     }
 
+    /// Whether no frame up to this one is under way any more.
+    pub(super) fn is_past(&self, ticket: Ticket) -> bool {
+        let first = self.under_way.first_key_value();
+        self.is_closed || first.is_none_or(|(&first, _)| first > ticket)
+    }
+
     /// When the next frame under way is overdue.
     pub(super) fn deadline(&self) -> Option<Time> {
         if self.is_closed {
