@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what replication costs on this machine.
 //!
-//! One node without a cluster, and two that acknowledge, both running all the time; the load goes
-//! to one of them at a time, in short windows that take turns, so that a slow phase of the machine
-//! slows both alike. Nodes and load share the processors: read the ratios, not the figures.
+//! One node without a cluster, and two in each replication mode that is asked for, all running all
+//! the time; the load goes to one of them at a time, in short windows that take turns, so that a
+//! slow phase of the machine slows all alike. Nodes and load share the processors: read the ratios, not the figures.
 
 mod connection;
 mod figures;
@@ -11,7 +11,7 @@ mod load;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catherd_testkit::{Farm, Node, Site as _};
+use catherd_testkit::{Farm, Node, NodeBuilder, Site as _};
 use clap::Args;
 
 use crate::say;
@@ -33,6 +33,42 @@ pub(crate) struct Options {
     /// How many windows each cell gets; its figures are medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// In which replication modes two nodes run
+    #[arg(long, value_delimiter = ',', default_value = "synchronous", value_parser = Setup::of_mode)]
+    modes: Vec<Setup>,
+}
+
+/// Two nodes in a replication mode.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    mode: &'static str,
+    name: &'static str,
+}
+
+const SETUPS: [Setup; 4] = [
+    Setup {
+        mode: "synchronous",
+        name: "two nodes",
+    },
+    Setup {
+        mode: "pooled",
+        name: "two nodes, pooled",
+    },
+    Setup {
+        mode: "asynchronous",
+        name: "two nodes, asynchronous",
+    },
+    Setup {
+        mode: "fastasyncqueue",
+        name: "two nodes, fastasyncqueue",
+    },
+];
+
+impl Setup {
+    fn of_mode(mode: &str) -> Result<Self, String> {
+        let setup = SETUPS.into_iter().find(|setup| setup.mode == mode);
+        setup.ok_or_else(|| format!("one of {}", SETUPS.map(|setup| setup.mode).join(", ")))
+    }
 }
 
 /// The load that comes before the first window.
@@ -47,16 +83,20 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         return Err("there is at least one connection and one round".to_owned());
     }
     let binary = build()?;
-    let farm = Farm::new(&binary);
-    let node = |name| {
-        farm.node(name)
-            .connector_attributes("maxKeepAliveRequests=\"-1\"")
-    };
-    let alone = [node("alone").without_cluster().start()];
-    let two = [node("A").start(), node("B").start()];
-    two[0].wait_for_members(&["B"]);
-    two[1].wait_for_members(&["A"]);
-    let setups = [("one node", &alone[..]), ("two nodes", &two[..])];
+    let configured =
+        |builder: NodeBuilder| builder.connector_attributes("maxKeepAliveRequests=\"-1\"");
+    let alone = Farm::new(&binary).node("alone").without_cluster();
+    let mut setups = vec![("one node", vec![configured(alone).start()])];
+    for setup in &options.modes {
+        let farm = Farm::new(&binary);
+        let two = ["A", "B"].map(|name| {
+            let builder = configured(farm.node(name));
+            builder.replication_mode(setup.mode).start()
+        });
+        two[0].wait_for_members(&["B"]);
+        two[1].wait_for_members(&["A"]);
+        setups.push((setup.name, two.into()));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -72,24 +112,29 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         Ok(Window::new(load, window, processor_time() - before))
     };
     let most = options.connections.iter().copied().max().unwrap_or(1);
-    for (_, nodes) in setups {
+    for (_, nodes) in &setups {
         load(nodes, most, WARM_UP)?;
     }
     let mut cells: Vec<Cell> = Vec::new();
     for &connections in &options.connections {
-        cells.extend(setups.map(|(setup, _)| Cell::new(setup, connections)));
+        let names = setups.iter().map(|(setup, _)| *setup);
+        cells.extend(names.map(|setup| Cell::new(setup, connections)));
     }
     for round in 1..=options.rounds {
         say(&format!("round {round} of {}", options.rounds));
         for cell in &mut cells {
             let (_, nodes) = setups
-                .into_iter()
+                .iter()
                 .find(|(setup, _)| *setup == cell.setup)
                 .expect("cells are made of setups");
             cell.windows.push(load(nodes, cell.connections, window)?);
         }
     }
-    two[0].wait_until_equal(&two[1], "/bench");
+    for (_, nodes) in &setups {
+        if let [a, b] = &nodes[..] {
+            a.wait_until_equal(b, "/bench");
+        }
+    }
     say(&table(&cells, options.size));
     Ok(())
 }

@@ -75,7 +75,7 @@ fn the_file_of_the_quick_start_has_the_expected_warnings() {
 
 #[test]
 fn the_file_of_the_quick_start_works() {
-    let base = Base::with_server_xml(QUICK_START.to_owned()).with(
+    let base = Base::with_server_xml(QUICK_START).with(
         "webapps/examples/WEB-INF/web.xml",
         "<web-app><distributable/></web-app>",
     );

@@ -83,6 +83,93 @@ fn h54_a_synchronous_request_returns_when_all_other_nodes_have_the_session() {
     a.wait_until_equal(&c, "/examples");
 }
 
+/// HOW-TO, "Cluster Configuration": "`pooled` means that we are using several sockets for the
+/// replication": as many as are of use, and `maxPoolSocketLimit` at most.
+#[test]
+fn h56_mode_pooled_uses_several_sockets_to_each_member() {
+    let farm = farm();
+    let node = |name| {
+        let builder = farm.node(name).replication_mode("pooled");
+        builder
+            .sender_attributes(r#"maxPoolSocketLimit="5""#)
+            .start()
+    };
+    let (a, b) = (node("A"), node("B"));
+    a.wait_for_members(&["B"]);
+    b.wait_for_members(&["A"]);
+    let mut clients: Vec<_> = (0..40).map(|_| Client::new()).collect();
+    for round in 0..3 {
+        for client in &mut clients {
+            let answer = client.set(&a, "round", &json!(round));
+            assert_eq!(answer.degraded(), "");
+        }
+    }
+    wait::until_true("five sockets to B", || connections_to(&b) == 5);
+    assert_eq!(a.status()["members"][0]["link"]["connections"], 5);
+    // Over several sockets nothing of a session overtakes what came before it.
+    assert_eq!(b.counter("gaps"), 0);
+    assert_eq!(a.digest("/examples"), b.digest("/examples"));
+    a.kill();
+    b.wait_for_members(&[]);
+    for client in &mut clients {
+        assert_eq!(client.session(&b).attribute("round"), json!(2));
+    }
+}
+
+/// HOW-TO, "Cluster Configuration": an asynchronous request "returns before the data has been
+/// replicated", and so it does not matter what the other node does.
+#[test]
+fn h58_an_asynchronous_request_returns_before_the_data_is_replicated() {
+    for mode in ["asynchronous", "fastasyncqueue"] {
+        let farm = farm();
+        let node = |name| {
+            let builder = farm.node(name).drop_time(Duration::from_secs(60));
+            builder.replication_mode(mode).start()
+        };
+        let (a, b) = (node("A"), node("B"));
+        a.wait_for_members(&["B"]);
+        b.wait_for_members(&["A"]);
+        b.pause();
+        let mut client = Client::new();
+        for round in 0..10 {
+            let answer = client.set(&a, "round", &json!(round));
+            assert_eq!(answer.degraded(), "", "{mode}");
+        }
+        let link = &a.status()["members"][0]["link"];
+        assert_eq!(
+            link["is_slow"], false,
+            "{mode}: no answer took `ackTimeout`"
+        );
+        b.resume();
+        a.wait_until_equal(&b, "/examples");
+        assert_eq!(client.session(&b).attribute("round"), json!(9), "{mode}");
+    }
+}
+
+/// HOW-TO, "Cluster Configuration": four settings of `replicationMode`, which mean the same for
+/// whoever reads a session later.
+#[test]
+fn h59_there_are_four_replication_modes() {
+    let modes = ["pooled", "synchronous", "asynchronous", "fastasyncqueue"];
+    for mode in modes {
+        let farm = farm();
+        let node = |name| farm.node(name).replication_mode(mode).start();
+        let (a, b) = (node("A"), node("B"));
+        a.wait_for_members(&["B"]);
+        b.wait_for_members(&["A"]);
+        let mut client = Client::new();
+        client.set(&a, "mode", &json!(mode));
+        assert_eq!(client.session(&b).attribute("mode"), json!(mode));
+        a.wait_until_equal(&b, "/examples");
+    }
+    let farm = farm();
+    let checked = farm.node("C").replication_mode("sometimes").check();
+    assert_eq!(checked.code, Some(1));
+    assert!(
+        checked.stdout.contains("replicationMode") || checked.stderr.contains("replicationMode")
+    );
+}
+
 /// HOW-TO, "Cluster Configuration": "all the replication request are sent over a single socket".
 #[test]
 fn h55_a_mode_that_is_not_pooled_uses_one_socket_to_each_member() {

@@ -69,6 +69,8 @@ struct Inner {
     held: bool,
     closed: bool,
     waiting: Vec<(FrameTicket, Waker)>,
+    /// Who waits until everything up to a frame has come to its end.
+    passing: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
     /// When something was last queued, and how often so far.
     used_at: Time,
@@ -99,6 +101,8 @@ impl Link {
         pool: Weak<Pool>,
         keep_alive: KeepAlive,
     ) -> Self {
+        let outbox = Outbox::one_of(shared.outbox, shared.pool.links);
+        let share = FREE_SHARE * shared.pool.links;
         Self {
             number: shared.next_link.fetch_add(1, Ordering::Relaxed),
             member,
@@ -112,21 +116,22 @@ impl Link {
             keep_alive,
             is_stirred: AtomicBool::new(false),
             free: (
-                shared.outbox.queue_bytes_max / FREE_SHARE,
+                shared.outbox.queue_bytes_max / share,
                 shared
                     .outbox
                     .queue_frames_max
-                    .map_or(usize::MAX, |max| max / FREE_SHARE),
+                    .map_or(usize::MAX, |max| max / share),
             ),
             has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
-                outbox: Outbox::new(shared.outbox),
+                outbox,
                 writer,
                 unsent: BytesMut::new(),
                 blocked: false,
                 held: false,
                 closed: false,
                 waiting: Vec::new(),
+                passing: Vec::new(),
                 drained: Vec::new(),
                 used_at: shared.surroundings.now(),
                 uses: 0,
@@ -159,10 +164,10 @@ impl Link {
         self.inner.lock().held = true;
     }
 
-    /// Writes only after another link to the member has settled all that it has by now: what went
-    /// over that one before comes first.
+    /// Writes only when all that another link to the member has by now has come to its end there:
+    /// what went over that one before comes first, even where nobody waits for it any more.
     pub(super) async fn wait_for(&self, other: &Self, last: FrameTicket) {
-        std::future::poll_fn(|cx| other.poll_acknowledged(last, cx)).await;
+        std::future::poll_fn(|cx| other.poll_past(last, cx)).await;
         self.inner.lock().held = false;
         self.pump();
     }
@@ -225,6 +230,10 @@ impl Link {
                     inner.blocked = true;
                     self.stirred.notify_one();
                 }
+                // Where nothing can be written no entry's turn has come: it may still be joined.
+                if inner.blocked || inner.held {
+                    break;
+                }
                 inner.outbox.take_joined()
             };
             if to_encode.is_empty() {
@@ -284,6 +293,15 @@ impl Link {
         Poll::Pending
     }
 
+    fn poll_past(&self, ticket: FrameTicket, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if inner.outbox.is_past(ticket) {
+            return Poll::Ready(());
+        }
+        inner.passing.push((ticket, cx.waker().clone()));
+        Poll::Pending
+    }
+
     /// Resolves when nothing is queued and everything is acknowledged, or the link is closed.
     pub(super) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
@@ -301,12 +319,17 @@ impl Link {
         LinkStatus {
             connections: 1,
             queued_frames: snapshot.queued_frames as u64,
-            queued_bytes: (snapshot.queued_bytes + inner.unsent.len()) as u64,
+            queued_bytes: snapshot.queued_bytes as u64,
             oldest_ms: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
             unacknowledged_frames: snapshot.unacknowledged_frames as u64,
+            unacknowledged_bytes: snapshot.unacknowledged_bytes as u64,
             is_slow: snapshot.is_suspect,
             written_frames: snapshot.written_frames,
             marked_buckets: 0,
+            writes: snapshot.counters.writes,
+            joined_frames: snapshot.counters.joined,
+            shrunk_frames: snapshot.counters.shrunk,
+            shed_frames: snapshot.counters.shed,
         }
     }
 
@@ -507,16 +530,18 @@ impl Link {
             let Inner {
                 outbox,
                 waiting,
+                passing,
                 drained,
                 ..
             } = &mut *inner;
-            waiting.retain(|(ticket, waker)| {
-                let open = outbox.outcome(*ticket).is_none();
-                if !open {
+            let mut still = |is_open: bool, waker: &Waker| {
+                if !is_open {
                     wake.push(waker.clone());
                 }
-                open
-            });
+                is_open
+            };
+            waiting.retain(|(ticket, waker)| still(outbox.outcome(*ticket).is_none(), waker));
+            passing.retain(|(ticket, waker)| still(!outbox.is_past(*ticket), waker));
             wake.append(drained);
         }
         wake.into_iter().for_each(Waker::wake);

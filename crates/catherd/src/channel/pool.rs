@@ -4,8 +4,8 @@
 //! their answers and everything without a number go over it. In mode `pooled` each session has a
 //! place among `maxPoolSocketLimit` by its key, and its fragments always take the link of that
 //! place. A place without a link is opened at its first use; until then the first link stands in,
-//! and the new one begins to write when all that the first one had by then is settled. So the
-//! fragments of a session stay in order. All links of a member live and die with the first.
+//! and the new one begins to write when all that the first one had by then has come to its end. So
+//! the fragments of a session stay in order. All links of a member live and die with the first.
 //!
 //! Locks: a session's comes before the pool's, and the pool's before a link's. The pool's is never
 //! held while a link is written, for that may encode a session.
@@ -198,7 +198,8 @@ impl Pool {
                 retry_at: now + RETRY,
             };
         }
-        self.silent.lock().remove(&link.number);
+        drop(more);
+        self.is_silent_without(link);
     }
 
     /// Takes a link out of its place if nothing is on its way over it; whether it did.
@@ -245,18 +246,28 @@ impl Pool {
         self.tell_others(at, true);
     }
 
-    /// The member answers over this link, with nothing overdue.
+    /// The member answers over this link, with nothing overdue. It is waited for once that is so
+    /// for all of them: a large session may keep one link silent for long, and every other one
+    /// would cost somebody the time-out again.
     pub(super) fn found_answering(&self, at: &Link) {
-        let is_last = {
-            let mut silent = self.silent.lock();
-            silent.remove(&at.number) && silent.is_empty()
-        };
-        if is_last {
-            self.shared.delivery.happened(Event::MemberRecovered {
-                name: at.name.clone(),
-            });
+        if self.is_silent_without(at) {
+            at.suspect(true);
         }
-        self.tell_others(at, false);
+    }
+
+    /// This link is not silent, or is no more; whether the member still is.
+    fn is_silent_without(&self, link: &Link) -> bool {
+        let (was_silent, is_silent) = {
+            let mut silent = self.silent.lock();
+            (silent.remove(&link.number), !silent.is_empty())
+        };
+        if was_silent && !is_silent {
+            self.shared.delivery.happened(Event::MemberRecovered {
+                name: link.name.clone(),
+            });
+            self.tell_others(link, false);
+        }
+        is_silent
     }
 
     /// All links as one.

@@ -153,7 +153,9 @@ impl ClusterBuilder {
         self
     }
 
-    /// How many bytes may wait for one member; 64 MiB by default.
+    /// How many bytes may wait for one member; 64 MiB by default. In mode
+    /// [`Pooled`](Mode::Pooled) its connections share them in equal parts, and so the frames of
+    /// [`max_queue_length`](Self::max_queue_length).
     #[must_use]
     pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes_max = bytes;
@@ -362,9 +364,12 @@ impl ClusterBuilder {
 
     fn to_node<E: Env>(&self, env: &E) -> Arc<Node> {
         let surroundings = Arc::new(env.clone());
-        let mut node = Node::new(self.name.clone(), &self.cluster_id, self.mode, surroundings);
-        node.waits_for_ack = self.wait_for_ack;
-        Arc::new(node)
+        Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            (self.mode, self.wait_for_ack),
+            surroundings,
+        ))
     }
 
     fn check(&self) -> Result<(), StartError> {
@@ -400,14 +405,19 @@ impl ClusterBuilder {
     fn settings_digest(&self) -> u64 {
         let Self {
             mode,
+            wait_for_ack,
             frequency,
             drop_time,
             missing_for,
             ..
         } = self;
+        // Who takes over believes that its members confirm as it does itself.
+        let is_confirmed = mode.is_synchronous() && *wait_for_ack;
         let [frequency, drop_time, missing_for] =
             [frequency, drop_time, missing_for].map(Duration::as_nanos);
-        digest(&format!("{mode:?} {frequency} {drop_time} {missing_for}"))
+        digest(&format!(
+            "{mode:?} {is_confirmed} {frequency} {drop_time} {missing_for}"
+        ))
     }
 
     fn to_config(&self, node: &Node) -> TcpConfig {

@@ -32,8 +32,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     incarnation: AtomicU64,
     pub(crate) mode: Mode,
-    /// Whether a synchronous write is confirmed when members have applied it (`waitForAck`).
-    pub(super) waits_for_ack: bool,
+    /// Whether an answer leaves only when the members have what it says.
+    pub(crate) is_confirmed: bool,
     pub(crate) digest_key: DigestKey,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) counters: Counters,
@@ -56,14 +56,14 @@ impl Node {
     pub(super) fn new(
         name: String,
         cluster_id: &str,
-        mode: Mode,
+        (mode, wait_for_ack): (Mode, bool),
         surroundings: Arc<dyn Surroundings>,
     ) -> Self {
         Self {
             name,
             incarnation: AtomicU64::new(surroundings.draw_incarnation().bits()),
             mode,
-            waits_for_ack: true,
+            is_confirmed: mode.is_synchronous() && wait_for_ack,
             digest_key: DigestKey::new(cluster_id),
             surroundings,
             counters: Counters::default(),
@@ -180,11 +180,6 @@ impl Node {
     /// Whether the node with this name was ever in the view, or is this one.
     pub(crate) fn has_known(&self, name: &str) -> bool {
         name == self.name || self.known.lock().0.contains(name)
-    }
-
-    /// Whether a write that was confirmed without a word is on another member.
-    pub(crate) fn confirms_what_is_applied(&self) -> bool {
-        self.mode.is_synchronous() && self.waits_for_ack
     }
 
     /// The name of a process that was ever in the view.

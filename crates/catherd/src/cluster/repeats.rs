@@ -126,7 +126,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_not_in_the_log_is_counted_and_in_the_stream() {
         let host = Network::new(1).host([10, 0, 0, 1]);
-        let node = Node::new("A".to_owned(), "one", Mode::Synchronous, Arc::new(host));
+        let node = Node::new(
+            "A".to_owned(),
+            "one",
+            (Mode::Synchronous, true),
+            Arc::new(host),
+        );
         let mut events = node.events();
         let event = Event::BadConnection {
             from: "10.0.0.9:4000".to_owned(),

@@ -52,28 +52,43 @@ pub struct MemberStatus {
     pub link: LinkStatus,
 }
 
-/// What is on its way to a member: the most that a crash of this node can lose of asynchronous
-/// writes.
+/// What is on its way to a member.
+///
+/// What is queued or unacknowledged is the most that a crash of this node can lose of asynchronous
+/// writes: no lost write is older than `oldest_ms`, unless it was shed and is not repaired yet.
+/// The counts are of the connections that are open.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct LinkStatus {
     /// Connections to it: more than one in mode `pooled` only.
     pub connections: u64,
-    /// Frames that are not written yet.
+    /// Frames that are not written yet. In mode `asynchronous` one stands for all writes of its
+    /// session since it was queued.
     pub queued_frames: u64,
-    /// Their bytes.
+    /// The memory that they take, in bytes; `maxQueueBytes` at most, but for one large session.
     pub queued_bytes: u64,
     /// The age of the oldest frame that is not acknowledged, in milliseconds.
     pub oldest_ms: u64,
     /// Frames that are written and not acknowledged.
     pub unacknowledged_frames: u64,
+    /// The bytes of their contents.
+    pub unacknowledged_bytes: u64,
     /// Whether it is not waited for, until it acknowledges something.
     pub is_slow: bool,
-    /// Frames written so far on this connection.
+    /// Frames written so far.
     pub written_frames: u64,
     /// Buckets that the member may lack something of, since a write for it was shed or not
     /// acknowledged in time. They are compared when the queue has drained.
     pub marked_buckets: u64,
+    /// How often something was written: frames that go out together count once.
+    pub writes: u64,
+    /// Writes of a session that were joined with one that was still queued.
+    pub joined_frames: u64,
+    /// Frames that were queued without their contents, since there was no room; those are encoded
+    /// anew when their turn comes.
+    pub shrunk_frames: u64,
+    /// Frames that were dropped, since there was no room; their sessions are marked for repair.
+    pub shed_frames: u64,
 }
 
 impl LinkStatus {
@@ -85,7 +100,12 @@ impl LinkStatus {
         self.oldest_ms = self.oldest_ms.max(other.oldest_ms);
         self.unacknowledged_frames += other.unacknowledged_frames;
         self.is_slow |= other.is_slow;
+        self.unacknowledged_bytes += other.unacknowledged_bytes;
         self.written_frames += other.written_frames;
+        self.writes += other.writes;
+        self.joined_frames += other.joined_frames;
+        self.shrunk_frames += other.shrunk_frames;
+        self.shed_frames += other.shed_frames;
     }
 }
 

@@ -78,7 +78,7 @@ impl ContextInner {
     fn access_policy(&self) -> Policy {
         Policy {
             rewrites_route: self.rewrites_route,
-            is_synchronous: self.node.confirms_what_is_applied(),
+            is_synchronous: self.node.is_confirmed,
             refuses_stale: self.manager.stale == Stale::Refuse,
         }
     }

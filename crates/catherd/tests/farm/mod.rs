@@ -9,7 +9,7 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, Cluster, ClusterBuilder, Degraded, Manager, Session};
+use catherd::{Attribute, Cluster, ClusterBuilder, ContextBuilder, Degraded, Manager, Session};
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 
@@ -38,12 +38,19 @@ impl Node {
     }
 
     pub(crate) async fn start_as(builder: ClusterBuilder, host: &Host, app: Router) -> Self {
+        Self::start_with(builder, host, |context| context, app).await
+    }
+
+    /// The same with more said about its context.
+    pub(crate) async fn start_with(
+        builder: ClusterBuilder,
+        host: &Host,
+        set: impl FnOnce(ContextBuilder) -> ContextBuilder,
+        app: Router,
+    ) -> Self {
         let cluster = builder.start_in(host.clone()).await.unwrap();
-        let context = cluster
-            .context("/shop")
-            .manager(Manager::delta())
-            .build()
-            .unwrap();
+        let context = cluster.context("/shop").manager(Manager::delta());
+        let context = set(context).build().unwrap();
         Self {
             app: app.layer(context.layer()),
             cluster,

@@ -57,6 +57,7 @@ impl Outbox {
     pub(super) fn recover(&mut self) {
         if self.is_suspect && self.answers_again && !self.tickets.is_any_unanswered() {
             self.is_suspect = false;
+            self.is_silent = false;
             self.effects.push_back(OutboxEffect::Recovered);
         }
     }

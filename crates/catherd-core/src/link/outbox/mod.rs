@@ -118,6 +118,8 @@ pub struct Outbox {
     /// Everything up to this number is in the hands of the operating system.
     handed: u64,
     is_suspect: bool,
+    /// The peer is suspect for what is overdue here, and not only elsewhere.
+    is_silent: bool,
     /// The peer has acknowledged something since it became suspect.
     answers_again: bool,
     is_closed: bool,
@@ -148,7 +150,8 @@ pub struct ToEncode {
 pub enum OutboxEffect {
     /// The outcome of some ticket is known, or has changed: wake whoever waits.
     Settled,
-    /// The peer did not acknowledge in time: nobody waits for fragments any more.
+    /// The peer did not acknowledge in time: nobody waits for fragments any more. Said also where
+    /// another connection had found it suspect before.
     Suspect,
     /// The peer acknowledges again, and nothing is overdue: it is waited for.
     Recovered,
@@ -185,13 +188,20 @@ impl std::error::Error for ControlFull {}
 impl Outbox {
     /// The outbox of a connection that has just been opened.
     pub fn new(config: OutboxConfig) -> Self {
+        Self::one_of(config, 1)
+    }
+
+    /// The same for one of so many connections to a peer, which share the bounds of the queue: each
+    /// has an equal part, and room for one frame at least. Control frames have the whole bound,
+    /// since they take one connection.
+    pub fn one_of(config: OutboxConfig, connections: usize) -> Self {
         Self {
             config,
             control: VecDeque::new(),
             control_bytes: 0,
             tombstones: VecDeque::new(),
             tombstone_bytes: 0,
-            queue: Queue::new(&config),
+            queue: Queue::new(&config, connections),
             tickets: Tickets::new(config.ack_timeout),
             last_number: 0,
             acknowledged: 0,
@@ -199,6 +209,7 @@ impl Outbox {
             behind: BTreeMap::new(),
             handed: 0,
             is_suspect: false,
+            is_silent: false,
             answers_again: false,
             is_closed: false,
             effects: VecDeque::new(),
@@ -334,6 +345,7 @@ impl Outbox {
                 put_fragments_head(out, self.last_number, payload.len());
                 out.extend_from_slice(&payload);
                 queued_for = queued_for.max(self.tickets.age(now, ticket));
+                self.tickets.set_written(ticket, payload.len());
             }
             self.queued_for = queued_for.unwrap_or(self.queued_for);
         }
@@ -408,7 +420,8 @@ impl Outbox {
                 key: record.key,
                 class: record.class,
             });
-            if !record.is_behind && !self.is_suspect {
+            if !record.is_behind && !self.is_silent {
+                self.is_silent = true;
                 self.is_suspect = true;
                 self.answers_again = false;
                 self.counters.suspected += 1;
@@ -441,6 +454,13 @@ impl Outbox {
         !is_queued && self.control.is_empty() && self.written.is_empty() && self.behind.is_empty()
     }
 
+    /// Whether every frame up to this one has come to its end: what is pushed to another connection
+    /// now cannot overtake them. One that is merely [settled](Self::outcome), for nobody is to wait
+    /// longer for it, may still be under way.
+    pub fn is_past(&self, ticket: Ticket) -> bool {
+        self.tickets.is_past(ticket)
+    }
+
     /// The ticket of the frame that was pushed last.
     pub fn last_ticket(&self) -> Ticket {
         self.tickets.last()
@@ -462,12 +482,13 @@ impl Outbox {
         self.is_closed = true;
         self.is_settled = true;
         self.is_suspect = false;
+        self.is_silent = false;
         self.tickets.close();
         self.control = VecDeque::new();
         self.control_bytes = 0;
         self.tombstones = VecDeque::new();
         self.tombstone_bytes = 0;
-        self.queue = Queue::new(&self.config);
+        self.queue = Queue::new(&self.config, 1);
         self.written = VecDeque::new();
         self.behind = BTreeMap::new();
     }
@@ -490,21 +511,14 @@ impl Outbox {
 
     /// The state in figures.
     pub fn snapshot(&self, now: Time) -> OutboxSnapshot {
-        let oldest = [
-            self.tombstones.front().map(|(ticket, _)| *ticket),
-            self.queue.oldest(),
-        ];
         OutboxSnapshot {
             queued_frames: self.tombstones.len() + self.queue.frames(),
             queued_bytes: self.tombstone_bytes + self.queue.bytes(),
             tombstone_bytes: self.tombstone_bytes,
             control_bytes: self.control_bytes,
-            oldest: oldest
-                .iter()
-                .flatten()
-                .filter_map(|&it| self.tickets.age(now, it))
-                .max(),
+            oldest: self.tickets.oldest_age(now),
             unacknowledged_frames: self.written.len() + self.behind.len(),
+            unacknowledged_bytes: self.tickets.written_bytes(),
             behind_frames: self.behind.len(),
             is_suspect: self.is_suspect,
             round_trip: self.round_trip,

@@ -92,11 +92,17 @@ pub(super) enum Queued {
 }
 
 impl Queue {
-    pub(super) fn new(config: &OutboxConfig) -> Self {
+    /// The part of the bounds that each of so many connections has.
+    pub(super) fn new(config: &OutboxConfig, connections: usize) -> Self {
+        let connections = connections.max(1);
+        let part = |max: usize, least: usize| {
+            let part = max / connections;
+            part.max(least.min(max))
+        };
         Self {
             joining: config.joining,
-            bytes_max: config.queue_bytes_max,
-            frames_max: config.queue_frames_max.unwrap_or(usize::MAX),
+            bytes_max: part(config.queue_bytes_max, ENTRY_BYTES),
+            frames_max: part(config.queue_frames_max.unwrap_or(usize::MAX), 1),
             entries: VecDeque::new(),
             first_place: 0,
             latest: BTreeMap::new(),
@@ -118,14 +124,6 @@ impl Queue {
 
     pub(super) fn payload_bytes(&self) -> usize {
         self.payload_bytes
-    }
-
-    /// The ticket of the frame that waits longest.
-    pub(super) fn oldest(&self) -> Option<Ticket> {
-        self.entries
-            .iter()
-            .find(|entry| !matches!(entry.body, Body::Empty))
-            .map(|entry| entry.ticket)
     }
 
     /// Takes a fragment in, as whole as there is room for.

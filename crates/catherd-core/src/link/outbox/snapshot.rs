@@ -4,7 +4,9 @@ use std::time::Duration;
 
 /// An outbox in figures, at an instant.
 ///
-/// Bytes and age of the queue are the most that a crash in an asynchronous mode can lose.
+/// What is queued and what is unacknowledged, in frames and bytes, and the age of the oldest of
+/// both, are the most that a crash in an asynchronous mode can lose, besides what was shed and
+/// marked. A frame of a joined entry stands for several writes of its session.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OutboxSnapshot {
     /// Frames that are not written yet, tombstones too.
@@ -16,10 +18,13 @@ pub struct OutboxSnapshot {
     pub tombstone_bytes: usize,
     /// Control frames that are not written yet, in bytes.
     pub control_bytes: usize,
-    /// How long the oldest queued frame has waited.
+    /// How long ago the oldest frame was pushed that is queued or unacknowledged. A joined entry
+    /// is as old as its first write.
     pub oldest: Option<Duration>,
     /// Frames that were given out and are not acknowledged, those that are behind too.
     pub unacknowledged_frames: usize,
+    /// Their payloads, in bytes.
+    pub unacknowledged_bytes: usize,
     /// Of these, frames whose session lacks an earlier write at the peer.
     pub behind_frames: usize,
     /// Whether nobody waits for the peer, since it did not acknowledge in time.

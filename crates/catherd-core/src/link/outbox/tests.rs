@@ -958,10 +958,11 @@ fn a_peer_found_suspect_over_another_connection_is_not_waited_for_here_either() 
         effects(&mut outbox),
         [
             marked(1),
+            OutboxEffect::Suspect,
             marked_as(FrameClass::Tombstone, 2),
             OutboxEffect::Settled
         ],
-        "marked at its deadline, and suspect already"
+        "marked at its deadline, and said to be silent here too"
     );
 }
 
@@ -1153,15 +1154,87 @@ fn the_snapshot_tells_what_a_crash_would_lose() {
     assert_eq!(snapshot.queued_frames, 2);
     assert_eq!(snapshot.queued_bytes, room(1, 5) + room(1, 3));
     assert_eq!(snapshot.tombstone_bytes, room(1, 3));
-    assert_eq!(snapshot.oldest, Some(Duration::from_millis(900)));
+    // The first frame may not have left this machine either.
+    assert_eq!(snapshot.oldest, Some(Duration::from_millis(1_000)));
     assert_eq!(
         (snapshot.unacknowledged_frames, snapshot.written_frames),
         (1, 1)
     );
+    assert_eq!(snapshot.unacknowledged_bytes, 1);
     assert_eq!(snapshot.queued_for, Duration::from_millis(30));
     assert_eq!(snapshot.round_trip, None);
     outbox.acknowledged(at(1_030), &up_to(1)).unwrap();
     let snapshot = outbox.snapshot(at(1_030));
     assert_eq!(snapshot.round_trip, Some(Duration::from_millis(1_000)));
-    assert_eq!(snapshot.unacknowledged_frames, 0);
+    assert_eq!(snapshot.oldest, Some(Duration::from_millis(930)));
+    assert_eq!(
+        (
+            snapshot.unacknowledged_frames,
+            snapshot.unacknowledged_bytes
+        ),
+        (0, 0)
+    );
+}
+
+#[test]
+fn connections_to_one_peer_share_the_bounds_of_its_queue() {
+    let config = OutboxConfig {
+        queue_bytes_max: 4 * room(2, 10),
+        queue_frames_max: Some(12),
+        ..CONFIG
+    };
+    let mut outbox = Outbox::one_of(config, 4);
+    for key in 1..=5 {
+        outbox.push(at(0), large(key, 10));
+    }
+    let snapshot = outbox.snapshot(at(0));
+    assert_eq!((snapshot.queued_frames, snapshot.counters.shed), (2, 3));
+    assert!(snapshot.queued_bytes <= room(2, 10), "{snapshot:?}");
+
+    // However small the part is, a frame gets through.
+    let mut outbox = Outbox::one_of(config, 1_000);
+    outbox.push(at(0), large(1, 10));
+    let entry = outbox.take_joined()[0];
+    outbox.fill(entry.ticket, Some(Bytes::from_static(b"whole")));
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(1, "whole")]));
+}
+
+#[test]
+fn what_is_overdue_here_is_said_of_a_peer_that_was_found_suspect_elsewhere() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.suspect();
+    effects(&mut outbox);
+    let overdue = outbox.poll_timeout().unwrap();
+    outbox.handle_timeout(overdue);
+    assert!(effects(&mut outbox).contains(&OutboxEffect::Suspect));
+    // Elsewhere it answers again; here it does not.
+    outbox.relieve();
+    assert!(outbox.is_suspect());
+    outbox.acknowledged(overdue, &up_to(1)).unwrap();
+    assert!(effects(&mut outbox).contains(&OutboxEffect::Recovered));
+    assert!(!outbox.is_suspect());
+}
+
+#[test]
+fn frames_are_past_when_they_are_acknowledged_and_not_when_they_are_settled() {
+    let mut outbox = Outbox::new(OutboxConfig {
+        confirm: Confirm::Written,
+        ..CONFIG
+    });
+    assert!(outbox.is_past(outbox.last_ticket()));
+    let first = outbox.push(at(0), fragment(1, "a"));
+    let second = outbox.push(at(0), tombstone(2));
+    write(&mut outbox, at(0));
+    assert_eq!(outbox.outcome(first), Some(Outcome::Acknowledged));
+    // The tombstone went out first, and has the first number.
+    outbox.acknowledged(at(1), &up_to(1)).unwrap();
+    assert_eq!(outbox.outcome(second), Some(Outcome::Acknowledged));
+    assert!(!outbox.is_past(second), "the fragment is on its way");
+    outbox.acknowledged(at(2), &up_to(2)).unwrap();
+    assert!(outbox.is_past(second));
+    let third = outbox.push(at(3), fragment(3, "c"));
+    outbox.close();
+    assert!(outbox.is_past(third), "nothing comes any more");
 }

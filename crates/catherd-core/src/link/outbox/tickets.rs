@@ -22,6 +22,8 @@ pub(super) struct Tickets {
     last: Ticket,
     /// Frames that are queued or unacknowledged. Their instants ascend as their tickets do.
     under_way: BTreeMap<Ticket, Record>,
+    /// The payloads of those that are given out.
+    written_bytes: usize,
     exceptions: BTreeMap<Ticket, Outcome>,
     /// Exceptions up to this ticket have been forgotten.
     forgotten: Ticket,
@@ -43,6 +45,8 @@ pub(super) struct Record {
     /// Listed as behind: the peer has it, and answers.
     pub(super) is_behind: bool,
     pushed: Time,
+    /// The length of its payload once it is given out; 0 before.
+    written_bytes: usize,
     /// Settled before its end is known, since nobody is to wait longer.
     settled: Option<Outcome>,
 }
@@ -53,6 +57,7 @@ impl Tickets {
             ack_timeout,
             last: Ticket(0),
             under_way: BTreeMap::new(),
+            written_bytes: 0,
             exceptions: BTreeMap::new(),
             forgotten: Ticket(0),
             overdue: Ticket(0),
@@ -89,6 +94,7 @@ impl Tickets {
             class,
             is_behind: false,
             pushed,
+            written_bytes: 0,
             settled,
         };
         self.under_way.insert(self.last, record);
@@ -140,6 +146,7 @@ impl Tickets {
     /// The end of a frame is known.
     pub(super) fn end(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Record> {
         let record = self.under_way.remove(&ticket)?;
+        self.written_bytes -= record.written_bytes;
         if outcome != Outcome::Acknowledged {
             self.except(ticket, outcome);
         }
@@ -148,6 +155,19 @@ impl Tickets {
 
     pub(super) fn record(&self, ticket: Ticket) -> Option<&Record> {
         self.under_way.get(&ticket)
+    }
+
+    /// The frame is given out, with so long a payload.
+    pub(super) fn set_written(&mut self, ticket: Ticket, bytes: usize) {
+        if let Some(record) = self.under_way.get_mut(&ticket) {
+            record.written_bytes = bytes;
+            self.written_bytes += bytes;
+        }
+    }
+
+    /// The payloads of frames that are given out and unacknowledged.
+    pub(super) fn written_bytes(&self) -> usize {
+        self.written_bytes
     }
 
     pub(super) fn set_behind(&mut self, ticket: Ticket) {
@@ -160,6 +180,18 @@ impl Tickets {
         self.under_way
             .get(&ticket)
             .map(|record| now.since(record.pushed))
+    }
+
+    /// How long ago the oldest frame under way was pushed.
+    pub(super) fn oldest_age(&self, now: Time) -> Option<Duration> {
+        let (_, record) = self.under_way.first_key_value()?;
+        (!self.is_closed).then(|| now.since(record.pushed))
+    }
+
+    /// Whether no frame up to this one is under way any more.
+    pub(super) fn is_past(&self, ticket: Ticket) -> bool {
+        let first = self.under_way.first_key_value();
+        self.is_closed || first.is_none_or(|(&first, _)| first > ticket)
     }
 
     /// When the next frame under way is overdue.
@@ -197,6 +229,10 @@ impl Tickets {
     /// No frame under way will come to its end.
     pub(super) fn close(&mut self) {
         self.is_closed = true;
+        self.written_bytes = 0;
+        for record in self.under_way.values_mut() {
+            record.written_bytes = 0;
+        }
     }
 
     /// After the closing, one by one: the frames that were under way.

@@ -94,7 +94,7 @@ pub(crate) static SENDER: Element = Element {
             "waitForAck",
             "true in the synchronous modes",
             "whether a request waits until every holder has applied the change; `false`: until it \
-             is handed to the operating system",
+             is handed to the operating system. Without effect in the asynchronous modes",
         ),
         used(
             "ackTimeout",
@@ -105,12 +105,14 @@ pub(crate) static SENDER: Element = Element {
         used(
             "maxQueueBytes",
             "67108864",
-            "ours. bytes that wait for one member at most, from 65536",
+            "ours. bytes that wait for one member at most, from 65536. The sockets of a pool \
+             share them",
         ),
         used(
             "maxQueueLength",
             "-1",
-            "entries that wait for one member at most; -1: no limit",
+            "entries that wait for one member at most; -1: no limit. The sockets of a pool share \
+             them",
         ),
         used(
             "maxPoolSocketLimit",
