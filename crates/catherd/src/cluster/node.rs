@@ -44,6 +44,8 @@ pub(crate) struct Node {
     repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
+    /// Whose sessions are being fetched since it named them in a touch.
+    pub(super) filling: Mutex<BTreeSet<(Incarnation, ContextId)>>,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
     /// Names of all members that were ever in the view.
@@ -71,6 +73,7 @@ impl Node {
             repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
+            filling: Mutex::default(),
             joins_again: AtomicBool::new(false),
             known: Mutex::default(),
         }
@@ -105,11 +108,12 @@ impl Node {
         self.contexts.read().clone()
     }
 
-    fn named(&self, context: &str) -> Option<Arc<ContextInner>> {
+    /// The context with this name, if members may know of its sessions at all.
+    fn replicated(&self, context: &str) -> Option<Arc<ContextInner>> {
         let contexts = self.contexts.read();
         contexts
             .iter()
-            .find(|candidate| candidate.name == context)
+            .find(|candidate| candidate.name == context && candidate.manager.is_replicated())
             .cloned()
     }
 
@@ -236,8 +240,11 @@ const TOUCHES_MAX: usize = 16_000;
 /// What the channel hands to the sessions.
 impl Delivery for Node {
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)> {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             self.counters.unknown_context.add(1);
+            self.emit(Event::ContextMissing {
+                context: context.to_owned(),
+            });
             return Vec::new();
         };
         let applied = |(key, outcome)| {
@@ -260,7 +267,7 @@ impl Delivery for Node {
     }
 
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
@@ -269,7 +276,7 @@ impl Delivery for Node {
     }
 
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             return Summaries::default();
         };
         let summaries = comparison.answer(&context.table);
@@ -280,7 +287,7 @@ impl Delivery for Node {
     }
 
     fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]) {
-        if let Some(context) = self.named(context) {
+        if let Some(context) = self.replicated(context) {
             context.touched(at, ages);
         }
     }
@@ -291,12 +298,12 @@ impl Delivery for Node {
         context: &str,
         ages: &[(Key, Duration)],
     ) -> Vec<(Key, Duration)> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.used(from, ages))
     }
 
     fn expired(&self, context: &str, keys: &[Key]) {
-        if let Some(context) = self.named(context) {
+        if let Some(context) = self.replicated(context) {
             context.expired(keys);
         }
     }
