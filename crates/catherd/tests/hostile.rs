@@ -204,6 +204,7 @@ async fn beat(host: Host) {
 
 /// Two nodes with a session on both, and a member of the first that means harm.
 struct Scene {
+    network: Network,
     a: Node,
     b: Node,
     peer: Peer,
@@ -225,6 +226,7 @@ impl Scene {
         assert_eq!(answer.degraded, None);
         let peer = Peer::join(&network, &a).await;
         Self {
+            network,
             events: a.cluster.events(),
             digest: a.digest(),
             cookie: answer.cookie.unwrap(),
@@ -858,4 +860,20 @@ fn message(field: u8, bytes: &[u8]) -> Vec<u8> {
     out.push(u8::try_from(len).unwrap());
     out.extend_from_slice(bytes);
     out
+}
+
+/// A connection whose other end is silently gone: it ends with the membership.
+#[tokio::test(start_paused = true)]
+async fn connections_that_hang_half_open_end_with_their_member() {
+    let mut scene = Scene::new(215).await;
+    scene.network.isolate(P);
+    let gone = scene
+        .a
+        .cluster
+        .wait_for_members(|view| view.named("P").is_none());
+    timeout(PATIENCE, gone).await.expect("its probe fails");
+    scene.assert_unharmed("half open").await;
+    scene.network.repair_all();
+    scene.peer.out.is_closed().await;
+    scene.peer.back.is_closed().await;
 }
