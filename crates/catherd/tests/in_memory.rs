@@ -259,9 +259,9 @@ async fn what_was_shed_is_there_before_the_write_behind_it_is_acknowledged() {
 
     let next = a.call("POST", "/shop/size/large", Some(&cookies[2])).await;
     assert_eq!(next.degraded, None, "acknowledged, and so complete");
-    // The write behind the gap fetches what is missing, unless the repair of the mark was faster.
+    // The write behind the gap fetches what is missing, or the repair of the mark, or both at once.
     let counters = b.cluster.status().counters;
-    assert_eq!(counters.gaps + counters.sessions_repaired, 1);
+    assert!((1..=2).contains(&(counters.gaps + counters.sessions_repaired)));
     network.crash(A);
     b.sees(&[]).await;
     for (name, value) in [("color", "red"), ("shape", "round"), ("size", "large")] {

@@ -46,6 +46,8 @@ pub(crate) struct Node {
     repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
+    /// Whose sessions are being fetched since it named them in a touch.
+    pub(super) filling: Mutex<BTreeSet<(Incarnation, ContextId)>>,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
     /// Names of all members that were ever in the view, and under which each process was.
@@ -74,6 +76,7 @@ impl Node {
             repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
+            filling: Mutex::default(),
             joins_again: AtomicBool::new(false),
             known: Mutex::default(),
         }
@@ -108,11 +111,12 @@ impl Node {
         self.contexts.read().clone()
     }
 
-    fn named(&self, context: &str) -> Option<Arc<ContextInner>> {
+    /// The context with this name, if members may know of its sessions at all.
+    fn replicated(&self, context: &str) -> Option<Arc<ContextInner>> {
         let contexts = self.contexts.read();
         contexts
             .iter()
-            .find(|candidate| candidate.name == context)
+            .find(|candidate| candidate.name == context && candidate.manager.is_replicated())
             .cloned()
     }
 
@@ -248,8 +252,11 @@ const TOUCHES_MAX: usize = 16_000;
 /// What the channel hands to the sessions.
 impl Delivery for Node {
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)> {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             self.counters.unknown_context.add(1);
+            self.emit(Event::ContextMissing {
+                context: context.to_owned(),
+            });
             return Vec::new();
         };
         let applied = |(key, outcome)| {
@@ -272,7 +279,7 @@ impl Delivery for Node {
     }
 
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
@@ -281,7 +288,7 @@ impl Delivery for Node {
     }
 
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             return Summaries::default();
         };
         let summaries = comparison.answer(&context.table);
@@ -296,7 +303,7 @@ impl Delivery for Node {
     }
 
     fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]) {
-        if let Some(context) = self.named(context) {
+        if let Some(context) = self.replicated(context) {
             context.touched(at, ages);
         }
     }
@@ -307,12 +314,12 @@ impl Delivery for Node {
         context: &str,
         ages: &[(Key, Duration)],
     ) -> Vec<(Key, Duration)> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.used(from, ages))
     }
 
     fn expired(&self, context: &str, keys: &[Key], is_early: bool) {
-        match self.named(context) {
+        match self.replicated(context) {
             Some(context) if is_early => context.ended_early(keys),
             Some(context) => context.expired(keys),
             None => {}

@@ -15,6 +15,7 @@ use super::events::Event;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Reason {
     BadConnection(String),
+    ContextMissing,
     Refused(Refusal),
     NameTaken,
     OurNameTaken,
@@ -28,6 +29,7 @@ impl Reason {
     pub(super) fn of(event: &Event) -> Option<Self> {
         match event {
             Event::BadConnection { why, .. } => Some(Self::BadConnection(why.clone())),
+            Event::ContextMissing { .. } => Some(Self::ContextMissing),
             Event::Member(MemberEvent::Refused(_, refusal)) => Some(Self::Refused(*refusal)),
             Event::Member(MemberEvent::NameTaken { .. }) => Some(Self::NameTaken),
             Event::Member(MemberEvent::OurNameTaken(_)) => Some(Self::OurNameTaken),

@@ -50,8 +50,8 @@ impl Receipt {
                 Poll::Ready(Outcome::Acknowledged | Outcome::Ended | Outcome::Twin) => {
                     acknowledged += 1;
                 }
-                // Gone is no miss of its own: what counts is that somebody else has it.
-                Poll::Ready(Outcome::Gone) => {}
+                // Neither is a miss of its own: what counts is that somebody else has it.
+                Poll::Ready(Outcome::Gone | Outcome::Unheld) => {}
                 Poll::Ready(Outcome::Unacknowledged) => missed += 1,
             }
         }
