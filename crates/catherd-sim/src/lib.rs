@@ -20,7 +20,7 @@
 //! let mut plan = Plan::of(1, Mode::Synchronous);
 //! plan.schedule.drain(..plan.schedule.len() - 1);
 //! plan.schedule[0].0 = std::time::Duration::from_secs(20);
-//! let run = Nodes.run(&plan);
+//! let run = Nodes::default().run(&plan);
 //! assert_eq!(check(&plan, &run.history), []);
 //! ```
 #![forbid(unsafe_code)]
@@ -35,7 +35,7 @@ mod plan;
 mod random;
 mod workload;
 
-pub use campaign::{Failure, Report, campaign, replay_command, run_seed};
+pub use campaign::{Failure, Report, campaign, replay_command, run_plan, run_seed};
 pub use check::{Violation, check};
 pub use fault::{Fault, Node, Schedule, Way};
 pub use history::{

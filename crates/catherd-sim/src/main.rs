@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use catherd::Mode;
-use catherd_sim::{Report, campaign, mode_named, replay_command, run_seed};
+use catherd_sim::{Report, campaign, mode_named, replay_command, run_plan};
 use clap::Parser;
 
 /// Runs whole clusters in one thread from one seed, and checks what they promise.
@@ -51,10 +51,7 @@ fn fresh() -> u64 {
 fn replay(seed: u64, mode: Mode) -> ExitCode {
     let plan = catherd_sim::Plan::of(seed, mode);
     println!("{:#?}\n{:#?}", plan.settings, plan.load);
-    let (report, run) = run_seed(seed, mode);
-    for line in &run.transcript {
-        println!("{line}");
-    }
+    let (report, _) = run_plan(&plan, true);
     match report.failure {
         None => {
             println!("\nseed {seed}: everything was kept");
@@ -76,7 +73,12 @@ fn run_many(first: u64, count: u64, mode: Mode) -> ExitCode {
     let (began, mut said) = (Instant::now(), Instant::now());
     let (mut done, mut failed, mut operations) = (0, 0, 0);
     let mut simulated = Duration::ZERO;
-    campaign(first, count, mode, |report| {
+    let hangs = |seed| {
+        println!("seed {seed} does not end: {}", replay_command(seed, mode));
+        // Its thread cannot be ended otherwise.
+        std::process::exit(1);
+    };
+    let report = |report| {
         let Report { seed, failure, .. } = report;
         done += 1;
         operations += report.operations;
@@ -98,7 +100,8 @@ fn run_many(first: u64, count: u64, mode: Mode) -> ExitCode {
                 hours / minutes
             );
         }
-    });
+    };
+    campaign(first, count, mode, report, hangs);
     if failed > 0 {
         ExitCode::FAILURE
     } else {

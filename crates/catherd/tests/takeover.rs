@@ -97,3 +97,37 @@ async fn a_member_that_does_not_answer_in_time_makes_the_answer_stale() {
     );
     assert_eq!(b.cluster.status().counters.stale_answers, 1);
 }
+
+/// Two members of three are out of reach: what they confirm to each other cannot be known here.
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_and_misses_more_than_the_node_of_the_route_says_so() {
+    let network = Network::new(5);
+    let (a, b) = two_with(&network, app).await;
+    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    c.cluster.ready().await;
+    for node in [&a, &b] {
+        node.sees(if node.cluster.name() == "A" {
+            &["B", "C"]
+        } else {
+            &["A", "C"]
+        })
+        .await;
+    }
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.isolate(C);
+    c.sees(&[]).await;
+    a.sees(&["B"]).await;
+    let more = a.call("POST", "/shop/count", Some(&cookie)).await;
+    assert_eq!((&*more.text, more.degraded), ("2", None));
+    let old = c.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*old.text, old.degraded.as_deref()),
+        ("1", Some("takeover"))
+    );
+    let begun = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    let none = c.call("GET", "/shop/read", Some(&begun)).await;
+    assert_eq!(
+        (&*none.text, none.degraded.as_deref()),
+        ("0", Some("takeover"))
+    );
+}

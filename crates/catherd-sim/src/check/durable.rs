@@ -67,7 +67,10 @@ pub(super) fn check(
                     Some(&number) => Seen::Write(number),
                     None => Seen::Nothing,
                 };
-                if now != mine && lineage.is_older(&wrote.name, now, mine) {
+                if now != mine
+                    && lineage.is_older(&wrote.name, now, mine)
+                    && !lineage.is_left_behind(&wrote.name, operation.number)
+                {
                     found.push(Violation {
                         promise: "P-DUR-SYNC",
                         operation: Some(operation.number),

@@ -22,6 +22,8 @@ pub(super) struct Lineage {
     pub(super) idle_limit: Option<Duration>,
     /// When anything used it: beginning and end of each operation that found it.
     pub(super) uses: Vec<(Duration, Duration)>,
+    /// What changes of id found: what they had not seen is not carried over.
+    moved: Vec<BTreeMap<String, Seen>>,
     /// Whether somebody does not know what became of a request in it.
     pub(super) has_unknown: bool,
 }
@@ -71,6 +73,14 @@ impl Lineages {
             let of_name = lineage.writes.entry(wrote.name.clone()).or_default();
             of_name.insert(operation.number, write);
         }
+        if ran.moved_to.is_some() {
+            let last = |(name, value): (&String, &Vec<Number>)| {
+                Some((name.clone(), Seen::Write(*value.last()?)))
+            };
+            lineage
+                .moved
+                .push(ran.found.iter().filter_map(last).collect());
+        }
         // Who asked for an end and died on the way may have made it.
         let asked = operation
             .steps
@@ -93,6 +103,14 @@ impl Lineage {
     /// Whether anything ever wanted to end the session as a whole or move it.
     pub(super) fn has_ends(&self) -> bool {
         !self.ends.is_empty()
+    }
+
+    /// Whether a change of id had not seen this write, and so left it behind.
+    pub(super) fn is_left_behind(&self, name: &str, number: Number) -> bool {
+        self.moved.iter().any(|found| {
+            let seen = found.get(name).copied().unwrap_or(Seen::Nothing);
+            seen != Seen::Write(number) && self.is_older(name, seen, Seen::Write(number))
+        })
     }
 
     /// Whether an operation wrote this name.

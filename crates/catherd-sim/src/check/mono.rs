@@ -7,11 +7,9 @@
 //! meet; so a client may see either after the other.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Violation;
 use super::lineage::{Lineage, Lineages, Seen};
-use super::survival::Survival;
 use crate::history::{History, Operation, Process, Ran, Subject};
 use crate::nodes::{OWNER, READER};
 
@@ -19,23 +17,18 @@ use crate::nodes::{OWNER, READER};
 #[derive(Debug, Default)]
 struct Last {
     names: BTreeMap<String, Seen>,
-    /// Who held it then.
-    copies: Vec<Process>,
-    at: Duration,
+    /// Who alone held it, if the answer said that it was not replicated: what its client saw there
+    /// is not promised to be known anywhere else.
+    only_at: Option<Process>,
 }
 
-pub(super) fn check(
-    history: &History,
-    lineages: &Lineages,
-    survival: &Survival<'_>,
-    found: &mut Vec<Violation>,
-) {
+pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
     let mut clients: BTreeMap<(usize, Subject), Last> = BTreeMap::new();
     for operation in &history.operations {
         if operation.client == READER {
             continue;
         }
-        let Some((flags, copies)) = operation.answer() else {
+        let Some((flags, _)) = operation.answer() else {
             continue;
         };
         let Some(ran) = &operation.ran else { continue };
@@ -46,7 +39,7 @@ pub(super) fn check(
             if let Some(last) = clients.get(&client)
                 && !is_flagged
                 && !may_be_absent(operation, lineage)
-                && survival.holds(&last.copies, last.at, operation.began)
+                && last.only_at.is_none_or(|only| only == operation.process)
             {
                 found.push(Violation {
                     promise: "P-MONO",
@@ -60,17 +53,13 @@ pub(super) fn check(
             continue;
         };
         let last = clients.entry(client).or_default();
-        if !flags.stale && !flags.takeover {
+        let is_held = last.only_at.is_none_or(|only| only == operation.process);
+        if !flags.stale && !flags.takeover && is_held {
             compare(operation, ran, last, lineage, found);
         }
         *last = Last {
             names: after(operation, ran),
-            copies: if flags.durability {
-                vec![operation.process]
-            } else {
-                copies.to_vec()
-            },
-            at: operation.ended,
+            only_at: flags.durability.then_some(operation.process),
         };
     }
 }

@@ -91,8 +91,9 @@ async fn send(
         ran: Arc::clone(&ran),
     };
     let (outcome, cookie) = ask(world, process, jar, work, patience).await;
-    let ran = ran.lock().clone();
-    world.operated(Operation {
+    let doing = ran;
+    let ran = doing.lock().clone();
+    let operation = Operation {
         number,
         client,
         subject: jar.subject,
@@ -103,7 +104,8 @@ async fn send(
         steps: steps.to_vec(),
         ran: ran.clone(),
         outcome: outcome.clone(),
-    });
+    };
+    world.operated(operation, doing);
     match outcome {
         Outcome::Answered { .. } => Got::Answer { ran, cookie },
         Outcome::Failed => Got::Failed,

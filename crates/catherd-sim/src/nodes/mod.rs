@@ -21,8 +21,11 @@ pub(crate) use self::clients::READER;
 use self::world::World;
 
 /// Runs whole nodes: cores, channel, managers and the tower layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Nodes;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nodes {
+    /// Whether the transcript is shown while it is written: for a run that does not end.
+    pub shows: bool,
+}
 
 impl Engine for Nodes {
     fn run(&self, plan: &Plan) -> Run {
@@ -31,12 +34,12 @@ impl Engine for Nodes {
             .start_paused(true)
             .build()
             .expect("a runtime without sockets needs nothing of the system");
-        runtime.block_on(run(plan))
+        runtime.block_on(run(plan, self.shows))
     }
 }
 
-async fn run(plan: &Plan) -> Run {
-    let world = Arc::new(World::new(plan));
+async fn run(plan: &Plan, shows: bool) -> Run {
+    let world = Arc::new(World::new(plan, shows));
     let (stop, stopped) = watch::channel(false);
     let clients: Vec<_> = workload::clients(plan.seed, &plan.load)
         .into_iter()

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use super::application::Application;
 use crate::Run;
 use crate::fault::Node;
-use crate::history::{Happened, History, Number, Operation, Process};
+use crate::history::{Happened, History, Number, Operation, Process, Ran};
 use crate::plan::Plan;
 
 pub(super) struct World {
     pub(super) plan: Plan,
+    shows: bool,
     pub(super) network: Network,
     pub(super) began: Instant,
     pub(super) slots: Mutex<Vec<Slot>>,
@@ -26,7 +27,11 @@ pub(super) struct World {
     history: Mutex<History>,
     transcript: Mutex<Vec<String>>,
     numbers: Mutex<Number>,
+    /// What applications did, by number: a request may go on when its client has left.
+    ran: Mutex<BTreeMap<Number, Doing>>,
 }
+
+pub(super) type Doing = Arc<Mutex<Option<Ran>>>;
 
 /// A place for a node, and the process that runs there.
 #[derive(Default)]
@@ -48,9 +53,10 @@ pub(super) struct Slot {
 }
 
 impl World {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, shows: bool) -> Self {
         Self {
             plan: plan.clone(),
+            shows,
             network: Network::new(plan.seed),
             began: Instant::now(),
             slots: Mutex::new((0..plan.settings.nodes).map(|_| Slot::default()).collect()),
@@ -58,6 +64,7 @@ impl World {
             history: Mutex::default(),
             transcript: Mutex::default(),
             numbers: Mutex::default(),
+            ran: Mutex::default(),
         }
     }
 
@@ -75,6 +82,9 @@ impl World {
         let now = self.now();
         let (seconds, micros) = (now.as_secs(), now.subsec_micros());
         let line = format!("{seconds:>6}.{micros:06} {text}");
+        if self.shows {
+            show(&line);
+        }
         self.transcript.lock().push(line);
     }
 
@@ -95,7 +105,8 @@ impl World {
         self.history.lock().events.push((now, what));
     }
 
-    pub(super) fn operated(&self, operation: Operation) {
+    pub(super) fn operated(&self, operation: Operation, ran: Doing) {
+        self.ran.lock().insert(operation.number, ran);
         let took = operation.ended - operation.began;
         self.say(&format!("{operation} after {took:?}"));
         self.history.lock().operations.push(operation);
@@ -108,6 +119,12 @@ impl World {
     pub(super) fn finish(&self) -> Run {
         let mut history = std::mem::take(&mut *self.history.lock());
         history.operations.sort_by_key(|operation| operation.number);
+        let mut ran = self.ran.lock();
+        for operation in &mut history.operations {
+            operation.ran = ran
+                .remove(&operation.number)
+                .and_then(|ran| ran.lock().take());
+        }
         Run {
             history,
             transcript: std::mem::take(&mut *self.transcript.lock()),
@@ -198,6 +215,11 @@ impl World {
 pub(super) fn address(node: Node) -> IpAddr {
     let last = u8::try_from(node + 1).expect("there are eight nodes at most");
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+}
+
+#[expect(clippy::print_stdout, reason = "somebody asked to see it")]
+fn show(line: &str) {
+    println!("{line}");
 }
 
 fn list(processes: &[Process]) -> String {

@@ -83,10 +83,12 @@ impl ContextInner {
             }
         }
         let current = self.enter(key);
+        // That there is no session is an old answer as well, unless it is known to have ended.
+        let may_be_old = current.is_some() || !self.has_ended(key);
         let is_behind = self.is_behind(key);
-        let stale = current.is_some() && (asked.missed > 0 || is_behind);
+        let stale = may_be_old && (asked.missed > 0 || is_behind);
         let is_all_known = self.is_all_known(&asked, route.as_deref());
-        let takeover = current.is_some() && is_gone && !is_all_known;
+        let takeover = may_be_old && is_gone && !is_all_known;
         if current.is_some() && is_gone {
             self.node.counters.takeovers.add(1);
             self.node.emit(Event::Takeover {
@@ -223,7 +225,8 @@ impl ContextInner {
             return Ask::Nobody;
         }
         let view = self.node.channel().view();
-        if view.members.is_empty() {
+        // Who is alone because others went out of reach cannot ask them, and has to say so.
+        if view.members.is_empty() && view.missing.is_empty() {
             return Ask::Nobody;
         }
         let now = self.node.surroundings.now();
