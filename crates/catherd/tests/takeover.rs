@@ -131,3 +131,30 @@ async fn who_is_alone_and_misses_more_than_the_node_of_the_route_says_so() {
         ("0", Some("takeover"))
     );
 }
+
+/// What the processes before had confirmed died with them; those of the same names are no proof.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_was_killed_as_a_whole_says_that_what_it_shows_may_be_old() {
+    let network = Network::new(6);
+    let (a, _b) = two_with(&network, app).await;
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.crash(A);
+    network.crash(farm::B);
+    let alone = Node::start(&network.host(A), "A", "one", app()).await;
+    alone.cluster.ready().await;
+    let none = alone.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*none.text, none.degraded.as_deref()),
+        ("0", Some("takeover"))
+    );
+    let b = Node::start(&network.host(farm::B), "B", "one", app()).await;
+    b.cluster.ready().await;
+    alone.sees(&["B"]).await;
+    for node in [&alone, &b] {
+        let none = node.call("GET", "/shop/read", Some(&cookie)).await;
+        assert_eq!(
+            (&*none.text, none.degraded.as_deref()),
+            ("0", Some("takeover"))
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! What all parts of a node share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
@@ -46,8 +46,8 @@ pub(crate) struct Node {
     pub(super) repair: Repair,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Names of all members that were ever in the view.
-    known: Mutex<BTreeSet<String>>,
+    /// Members of which this node has all that they confirmed, by their names.
+    known: Mutex<BTreeMap<String, Known>>,
 }
 
 impl Node {
@@ -174,16 +174,32 @@ impl Node {
         Events::new(self.events.subscribe())
     }
 
-    /// Whether the node with this name was ever in the view, or is this one.
-    pub(crate) fn has_known(&self, name: &str) -> bool {
-        name == self.name || self.known.lock().contains(name)
+    /// Whether members wait for this node; not before it has a channel.
+    fn is_ready(&self) -> bool {
+        let channel = self.channel.get();
+        channel.is_some_and(|channel| channel.view().am_ready())
     }
 
-    fn note_known(&self, name: &str) {
+    /// Whether this node has what a process of this name had confirmed that is gone by now: it was
+    /// waited for, or had its state, while that one was in the view.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        let present = self.channel().view().named(name).map(|it| it.incarnation);
+        let is_former = |known: &Known| known.has_former || Some(known.last) != present;
+        self.known.lock().get(name).is_some_and(is_former)
+    }
+
+    fn note_known(&self, name: &str, incarnation: Incarnation) {
         let mut known = self.known.lock();
-        if known.len() < KNOWN_MAX {
-            known.insert(name.to_owned());
+        if known.len() >= KNOWN_MAX && !known.contains_key(name) {
+            return;
         }
+        let first = Known {
+            last: incarnation,
+            has_former: false,
+        };
+        let known = known.entry(name.to_owned()).or_insert(first);
+        known.has_former |= known.last != incarnation;
+        known.last = incarnation;
     }
 
     /// Sends touches and drops what is over, once a second, until the channel is closed.
@@ -225,6 +241,14 @@ impl Node {
     pub(super) fn close(&self) {
         self.contexts.write().clear();
     }
+}
+
+/// The processes of one name that were members while this node was ready.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    last: Incarnation,
+    /// Whether there was another before the last.
+    has_former: bool,
 }
 
 /// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
@@ -345,7 +369,14 @@ impl Delivery for Node {
                 self.repair
                     .soon(who.incarnation, self.surroundings.now(), true);
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_known(&who.name),
+            Event::Member(MemberEvent::Added(who)) if self.is_ready() => {
+                self.note_known(&who.name, who.incarnation);
+            }
+            Event::Ready => {
+                for member in &self.channel().view().members {
+                    self.note_known(&member.name, member.incarnation);
+                }
+            }
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

@@ -55,8 +55,10 @@ impl Repair {
     pub(crate) fn soon(&self, with: Incarnation, now: Time, is_mutual: bool) {
         let mut schedule = self.schedule.lock();
         if let Some(pair) = schedule.pairs.get_mut(&with) {
+            // What the pair was to do at its next round is not what is wanted now. Otherwise two
+            // that still differ would ask each other for ever, without a pause.
+            pair.is_mutual = is_mutual || (pair.is_mutual && pair.due <= now);
             pair.due = pair.due.min(now);
-            pair.is_mutual |= is_mutual;
             self.stirred.notify_one();
         }
     }
@@ -197,5 +199,38 @@ impl Node {
             }
         }
         Ok(differing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_asked_to_compare_does_not_ask_back() {
+        let (repair, with, now) = (Repair::default(), Incarnation::from_bits(1), Time::START);
+        repair.set_interval(Duration::from_secs(30));
+        repair.keep(&[with], now);
+        assert_eq!(
+            repair.take_due(now),
+            Some((with, true)),
+            "who is new is asked"
+        );
+        repair.soon(with, now, false);
+        assert_eq!(repair.take_due(now), Some((with, false)));
+        repair.soon(with, now, false);
+        repair.soon(with, now, true);
+        repair.soon(with, now, false);
+        assert_eq!(
+            repair.take_due(now),
+            Some((with, true)),
+            "a wish is not taken back"
+        );
+        let next = now + Duration::from_secs(30);
+        assert_eq!(
+            repair.take_due(next),
+            Some((with, true)),
+            "the next round asks again"
+        );
     }
 }

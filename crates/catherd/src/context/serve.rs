@@ -225,10 +225,6 @@ impl ContextInner {
             return Ask::Nobody;
         }
         let view = self.node.channel().view();
-        // Who is alone because others went out of reach cannot ask them, and has to say so.
-        if view.members.is_empty() && view.missing.is_empty() {
-            return Ask::Nobody;
-        }
         let now = self.node.surroundings.now();
         let here = self.table.look(key, |slot| match &slot.entry {
             Some(Entry::Ended { .. }) => Here::Ended,
@@ -274,13 +270,18 @@ impl ContextInner {
     }
 
     /// Whether what a node that is gone had confirmed is certainly here now: in a synchronous mode
-    /// it is on one of the others, if all of them are in view, have answered, and had known it.
+    /// it is on one of the others, if all of them are in view, have answered, and had known it. Of
+    /// the process that had this node's own name before only the others can tell.
     fn is_all_known(&self, asked: &Asked, route: Option<&str>) -> bool {
         let view = self.node.channel().view();
+        let is_known = |route: &str| {
+            let is_mine = route == self.node.name && !view.members.is_empty();
+            is_mine || self.node.has_known(route)
+        };
         self.node.mode.is_synchronous()
             && asked.missed == 0
             && asked.strangers == 0
-            && route.is_some_and(|route| self.node.has_known(route))
+            && route.is_some_and(is_known)
             && !view.missing.iter().any(|name| Some(name.as_str()) != route)
     }
 
