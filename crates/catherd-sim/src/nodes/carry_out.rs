@@ -10,6 +10,7 @@ use catherd::{Cluster, Event};
 use tower_layer::Layer as _;
 
 use super::application::Application;
+use super::views;
 use super::world::{Shared, address};
 use crate::fault::{Fault, Node, Way};
 use crate::history::{Happened, Process};
@@ -25,19 +26,19 @@ pub(super) fn carry_out(world: &Shared, fault: &Fault) {
         Fault::Leave(node) => leave(world, *node),
         Fault::Pause(node) => {
             network.pause(address(*node));
-            world.slots.lock()[*node].is_stopped = true;
+            world.disturb(*node, true);
         }
         Fault::Resume(node) => {
             network.resume(address(*node));
-            world.slots.lock()[*node].is_stopped = false;
+            world.disturb(*node, false);
         }
         Fault::Freeze(node) => {
             network.freeze(address(*node));
-            world.slots.lock()[*node].is_stopped = true;
+            world.disturb(*node, true);
         }
         Fault::Thaw(node) => {
             network.thaw(address(*node));
-            world.slots.lock()[*node].is_stopped = false;
+            world.disturb(*node, false);
         }
         Fault::Part(a, b) => network.partition(address(*a), address(*b)),
         Fault::PartOneWay(from, to) => network.partition_one_way(address(*from), address(*to)),
@@ -69,8 +70,9 @@ pub(super) fn start(world: &Shared, node: Node) {
         let slot = &mut slots[node];
         slot.starts += 1;
         slot.host = Some(host.clone());
-        (slot.is_stopped, slot.is_leaving) = (false, false);
+        slot.is_leaving = false;
     }
+    world.disturb(node, false);
     let process = world.process(node);
     world.happened(Happened::Started(process));
     drop(host.spawn(live(Arc::clone(world), host.clone(), process)));
@@ -160,6 +162,10 @@ fn ended(world: &Shared, process: Process) {
         (slot.is_stopped, slot.is_healthy, slot.requests) = (false, false, 0);
         (slot.host.take(), slot.cluster.take(), slot.service.take())
     };
+    if let Some(cluster) = &gone.1 {
+        let incarnation = cluster.members().myself.incarnation;
+        tokio::spawn(views::forget(Arc::clone(world), process, incarnation));
+    }
     drop(gone);
     world.happened(Happened::Ended(process));
 }
@@ -210,7 +216,7 @@ fn arm(world: &Shared, node: Node, place: Place, action: Action) {
         if is_crash {
             ended(&world, process);
         } else {
-            world.slots.lock()[node].is_stopped = true;
+            world.disturb(node, true);
         }
     });
 }
@@ -225,6 +231,7 @@ fn set_clock(world: &Shared, node: Node, by: i64) {
     let (now, step) = (host.wall_clock(), Duration::from_secs(by.unsigned_abs()));
     let to = if by < 0 { now - step } else { now + step };
     world.network.set_wall_clock(address(node), to);
+    world.disturb(node, false);
 }
 
 fn mend(world: &Shared, but: &[Node]) {
@@ -238,7 +245,9 @@ fn mend(world: &Shared, but: &[Node]) {
         }
         world.network.resume(address(node));
         world.network.thaw(address(node));
-        world.slots.lock()[node].is_stopped = false;
+        if world.slots.lock()[node].is_stopped {
+            world.disturb(node, false);
+        }
         start(world, node);
     }
 }

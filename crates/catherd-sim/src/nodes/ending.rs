@@ -125,6 +125,19 @@ pub(super) async fn watch_bounds(world: Shared) {
                 }
             }
         }
+        look_who_is_equal(&world);
         tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Notes when all that run hold the same: then each of them holds all that was confirmed.
+fn look_who_is_equal(world: &Shared) {
+    let nodes = 0..world.plan.settings.nodes;
+    let running = nodes.filter_map(|node| Some((world.process(node), world.cluster(node)?)));
+    let (processes, digests): (Vec<_>, Vec<_>) = running
+        .map(|(process, cluster)| (process, digest(&cluster.status())))
+        .unzip();
+    if processes.len() > 1 && digests.iter().all(|digest| *digest == digests[0]) {
+        world.are_equal(processes);
     }
 }

@@ -4,6 +4,7 @@ mod application;
 mod carry_out;
 mod clients;
 mod ending;
+mod views;
 mod world;
 
 use std::sync::Arc;

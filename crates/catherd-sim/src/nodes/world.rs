@@ -48,6 +48,8 @@ pub(super) struct Slot {
     pub(super) is_healthy: bool,
     /// Requests that are being answered.
     pub(super) requests: usize,
+    /// When it last could not look at the others as usual: it started, was stopped, went on.
+    pub(super) disturbed: Duration,
     /// Gone for good.
     pub(super) is_given_up: bool,
 }
@@ -103,6 +105,19 @@ impl World {
         }
         let now = self.now();
         self.history.lock().events.push((now, what));
+    }
+
+    /// The processes that run hold the same at this moment; not worth a line each time.
+    pub(super) fn are_equal(&self, all: Vec<Process>) {
+        let now = self.now();
+        self.history.lock().events.push((now, Happened::Whole(all)));
+    }
+
+    /// Notes that a node cannot look at the others as usual, and whether it can do nothing at all.
+    pub(super) fn disturb(&self, node: Node, is_stopped: bool) {
+        let now = self.now();
+        let slot = &mut self.slots.lock()[node];
+        (slot.disturbed, slot.is_stopped) = (now, is_stopped);
     }
 
     pub(super) fn operated(&self, operation: Operation, ran: Doing) {
