@@ -17,6 +17,8 @@ use crate::nodes::{OWNER, READER};
 #[derive(Debug, Default)]
 struct Last {
     names: BTreeMap<String, Seen>,
+    /// The key that the session had then; `None` if it was ended.
+    key: Option<String>,
     /// Who alone held it, if the answer said that it was not replicated: what its client saw there
     /// is not promised to be known anywhere else.
     only_at: Option<Process>,
@@ -34,6 +36,13 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
         let Some(ran) = &operation.ran else { continue };
         let lineage = &lineages.subjects[&operation.subject];
         let client = (operation.client, operation.subject);
+        // A key that has ended is tried again: what comes of that is not for here to say.
+        if clients
+            .get(&client)
+            .is_some_and(|last| last.key != operation.key)
+        {
+            continue;
+        }
         let Some(_) = &ran.key else {
             let is_flagged = flags.stale || flags.takeover;
             if let Some(last) = clients.get(&client)
@@ -49,7 +58,9 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
                         .to_owned(),
                 });
             }
-            clients.remove(&client);
+            if let Some(last) = clients.get_mut(&client) {
+                last.key = None;
+            }
             continue;
         };
         let last = clients.entry(client).or_default();
@@ -59,6 +70,11 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
         }
         *last = Last {
             names: after(operation, ran),
+            key: ran
+                .moved_to
+                .clone()
+                .or_else(|| ran.key.clone())
+                .filter(|_| !ran.ended),
             only_at: flags.durability.then_some(operation.process),
         };
     }
