@@ -192,6 +192,7 @@ async fn beat(host: Host) {
             state: MemberState::Joining,
             protocols: Protocols::OURS,
             heard: Vec::new(),
+            wall_ms: None,
         };
         let datagram = heartbeat.to_datagram(None);
         if host.send_datagram(&group, &datagram).await.is_err() {
@@ -640,6 +641,7 @@ async fn an_expiry_of_sessions_that_nobody_knows_ends_nothing() {
         let expired = Message::Expired {
             context: "/shop".to_owned(),
             keys: keys.collect(),
+            is_early: false,
         };
         scene.peer.out.say(&expired).await;
     }
@@ -657,6 +659,7 @@ async fn a_comparison_of_another_size_is_answered_and_one_that_does_not_fit_clos
             from,
             digests,
             is_mutual: false,
+            only: Vec::new(),
         },
     };
     scene.peer.out.say(&buckets(1, 0, vec![7])).await;

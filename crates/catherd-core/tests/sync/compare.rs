@@ -172,7 +172,7 @@ fn a_table_folded_into_one_bucket_is_answered_with_a_bounded_list() {
         from: 0,
         digests: vec![7],
         is_mutual: false,
-        only: None,
+        only: Vec::new(),
     };
     assert!(folded.is_sane());
     let summaries = folded.answer(&full.table);

@@ -50,8 +50,10 @@ pub(crate) struct Node {
     pub(super) filling: Mutex<BTreeSet<(Incarnation, ContextId)>>,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Names of all members that were ever in the view, and under which each process was.
-    known: Mutex<(BTreeSet<String>, BTreeMap<Incarnation, String>)>,
+    /// Members of which this node has all that they confirmed, by their names.
+    known: Mutex<BTreeMap<String, Known>>,
+    /// The names under which processes were in the view.
+    processes: Mutex<BTreeMap<Incarnation, String>>,
 }
 
 impl Node {
@@ -79,6 +81,7 @@ impl Node {
             filling: Mutex::default(),
             joins_again: AtomicBool::new(false),
             known: Mutex::default(),
+            processes: Mutex::default(),
         }
     }
 
@@ -181,25 +184,49 @@ impl Node {
         Events::new(self.events.subscribe())
     }
 
-    /// Whether the node with this name was ever in the view, or is this one.
-    pub(crate) fn has_known(&self, name: &str) -> bool {
-        name == self.name || self.known.lock().0.contains(name)
-    }
-
     /// The name of a process that was ever in the view.
     pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<String> {
-        self.known.lock().1.get(&incarnation).cloned()
+        self.processes.lock().get(&incarnation).cloned()
     }
 
-    fn note_known(&self, who: &MemberName) {
+    /// Whether members wait for this node; not before it has a channel.
+    fn is_ready(&self) -> bool {
+        let channel = self.channel.get();
+        channel.is_some_and(|channel| channel.view().am_ready())
+    }
+
+    /// Whether this node has what a process of this name had confirmed that is gone by now: it was
+    /// waited for, or had its state, while that one was in the view.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        let present = self.channel().view().named(name).map(|it| it.incarnation);
+        let is_former = |known: &Known| known.has_former || Some(known.last) != present;
+        self.known.lock().get(name).is_some_and(is_former)
+    }
+
+    fn note_member(&self, who: &MemberName) {
+        {
+            let mut processes = self.processes.lock();
+            if processes.len() < KNOWN_MAX {
+                processes.insert(who.incarnation, who.name.clone());
+            }
+        }
+        if self.is_ready() {
+            self.note_known(&who.name, who.incarnation);
+        }
+    }
+
+    fn note_known(&self, name: &str, incarnation: Incarnation) {
         let mut known = self.known.lock();
-        let (names, processes) = &mut *known;
-        if names.len() < KNOWN_MAX {
-            names.insert(who.name.clone());
+        if known.len() >= KNOWN_MAX && !known.contains_key(name) {
+            return;
         }
-        if processes.len() < KNOWN_MAX {
-            processes.insert(who.incarnation, who.name.clone());
-        }
+        let first = Known {
+            last: incarnation,
+            has_former: false,
+        };
+        let known = known.entry(name.to_owned()).or_insert(first);
+        known.has_former |= known.last != incarnation;
+        known.last = incarnation;
     }
 
     /// Sends touches and drops what is over, once a second, until the channel is closed.
@@ -241,6 +268,14 @@ impl Node {
     pub(super) fn close(&self) {
         self.contexts.write().clear();
     }
+}
+
+/// The processes of one name that were members while this node was ready.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    last: Incarnation,
+    /// Whether there was another before the last.
+    has_former: bool,
 }
 
 /// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
@@ -375,7 +410,12 @@ impl Delivery for Node {
                 self.repair
                     .reopened(who.incarnation, self.surroundings.now());
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_known(who),
+            Event::Member(MemberEvent::Added(who)) => self.note_member(who),
+            Event::Ready => {
+                for member in &self.channel().view().members {
+                    self.note_known(&member.name, member.incarnation);
+                }
+            }
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

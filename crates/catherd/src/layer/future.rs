@@ -273,7 +273,7 @@ pub(super) fn poll_degraded(
     for end in &finished.ends {
         match end.poll(channel, cx) {
             Poll::Ready(confirmed) => {
-                degraded.pending |= !confirmed || channel.view().is_any_missing();
+                degraded.pending |= !confirmed || end.is_pending(&channel.view());
             }
             Poll::Pending => open = true,
         }
