@@ -69,9 +69,13 @@ fn merge(table: &PlainTable, fragment: &Fragment, rules: &Rules) {
                 assert!(version.is_none_or(|version| version >= register.version));
             }
         }
-        (Some(Entry::Ended { .. }), Some(Entry::Ended { .. }))
-        | (Some(Entry::Live(_)), Some(Entry::Ended { .. }))
-        | (None, _) => {}
+        (Some(before @ Entry::Ended { .. }), Some(after @ Entry::Ended { .. })) => {
+            assert!(
+                before.generation() <= after.generation(),
+                "a generation fell"
+            );
+        }
+        (Some(Entry::Live(_)), Some(Entry::Ended { .. })) | (None, _) => {}
         (Some(Entry::Ended { .. }), Some(Entry::Live(_))) => panic!("an ended key came back"),
         (Some(_), None) => panic!("a merge removed an entry"),
     }

@@ -5,7 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `messages` | datagrams, streams of frames, messages |
+//! | `messages` | datagrams, streams of frames, messages, principals |
 //! | `fragments` | fragments that are decoded and merged |
 //! | `operations` | bytes as a history of several nodes |
 //! | `corpus` | the inputs to begin with |
@@ -22,7 +22,7 @@ mod run;
 
 pub use corpus::seeds;
 pub use fragments::fragments_then_merge;
-pub use messages::{frame_stream, heartbeat, message};
+pub use messages::{frame_stream, heartbeat, message, principal};
 pub use mutation::Mutator;
 pub use operations::session_operations;
 pub use run::{Bound, Failure, Report, run};
@@ -35,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("heartbeat", heartbeat),
     ("frame_stream", frame_stream),
     ("message", message),
+    ("principal", principal),
     ("fragments_then_merge", fragments_then_merge),
     ("session_operations", session_operations),
 ];

@@ -5,6 +5,7 @@ use catherd_core::message::{
     FrameError, FrameKind, FrameReader, Head, Heartbeat, Message, encode_fragments,
     put_fragments_head,
 };
+use catherd_core::session::{Principal, Value};
 
 /// What a session may have in the targets, in bytes.
 pub(crate) const SESSION_BYTES_MAX: usize = 1 << 16;
@@ -39,6 +40,16 @@ pub fn message(data: &[u8]) {
         return;
     };
     comes_back(kind_of(kind), &Bytes::copy_from_slice(payload));
+}
+
+/// The value of the register that says who is logged in.
+pub fn principal(data: &[u8]) {
+    let Ok(principal) = Principal::from_value(&Value::new(data)) else {
+        return;
+    };
+    let value = principal.to_value();
+    let value = value.expect("what decodes is what a session can keep");
+    assert_eq!(Principal::from_value(&value), Ok(principal));
 }
 
 /// The frames in `stream`, which arrives `step` bytes at a time, and what ended it.
@@ -114,6 +125,14 @@ mod tests {
     fn every_seed_of_a_heartbeat_decodes() {
         for (name, data) in crate::seeds("heartbeat") {
             let decoded = Heartbeat::from_datagram(&data, "catherd", None);
+            assert!(decoded.is_ok(), "{name}: {decoded:?}");
+        }
+    }
+
+    #[test]
+    fn every_seed_of_a_principal_decodes() {
+        for (name, data) in crate::seeds("principal") {
+            let decoded = Principal::from_value(&Value::new(&data));
             assert!(decoded.is_ok(), "{name}: {decoded:?}");
         }
     }

@@ -13,6 +13,7 @@
 //! | [`session`] | a copy of a session: registers, commit, fragments, merge, tombstones, digests |
 //! | [`table`] | what a node holds under its keys, seen from a state machine |
 //! | [`sync`] | how two nodes find what differs, and how a starting one gets everything |
+//! | [`access`] | whom a node asks before it serves a session, and what it says of the answer |
 //! | [`expiry`] | when a session that nobody uses ends, and who decides it |
 //! | [`placement`] | which members hold a copy |
 //! | [`membership`] | who is a member: heartbeats, hellos, probes, the view |
@@ -20,6 +21,7 @@
 //! | [`message`] | what travels between nodes, its encoding and its caps |
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod expiry;
 pub mod key;
 pub mod link;

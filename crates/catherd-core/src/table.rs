@@ -30,7 +30,8 @@ pub trait Table {
     /// The digests of all buckets, of a table of `size`: a power of two.
     fn digests(&self, size: usize) -> Vec<u64>;
 
-    /// The digest of what is under `key`, 0 for what is in no digest, and whether it has ended.
+    /// The digest of what is under `key`, 0 for what is in no digest, and whether it has ended for
+    /// good ([`Entry::is_final`]).
     fn summary(&self, key: Key) -> (u64, bool);
 
     /// Gives each entry that is in a digest to `out`, of those buckets of a table of `size` that
@@ -140,9 +141,7 @@ impl Table for PlainTable {
     fn summary(&self, key: Key) -> (u64, bool) {
         let inner = self.inner.borrow();
         let held = inner.entries.get(&key);
-        held.map_or((0, false), |held| {
-            (held.digest, held.entry.live().is_none())
-        })
+        held.map_or((0, false), |held| (held.digest, held.entry.is_final()))
     }
 
     fn summaries(

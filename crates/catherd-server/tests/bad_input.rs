@@ -3,17 +3,24 @@
 //! It counts it, drops it, changes nothing, and keeps serving.
 #![forbid(unsafe_code)]
 
+mod stranger;
+
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use catherd_core::key::Key;
+use catherd_core::link::Ack;
 use catherd_core::message::{
     FrameReader, Heartbeat, Hello, MemberState, Message, Protocols, Purpose, Refusal,
 };
+use catherd_core::sync::{Summaries, Summary};
 use catherd_core::version::Incarnation;
 use catherd_testkit::wait::{self, PATIENCE};
 use catherd_testkit::{Client, Farm, Node, Site as _};
 use serde_json::json;
+
+use self::stranger::{Connection, Stranger};
 
 fn farm() -> Farm {
     Farm::new(env!("CARGO_BIN_EXE_catherd"))
@@ -58,6 +65,7 @@ fn heartbeat(cluster: &str) -> Heartbeat {
         state: MemberState::Ready,
         protocols: Protocols::OURS,
         heard: Vec::new(),
+        wall_ms: None,
     }
 }
 
@@ -219,7 +227,7 @@ fn a_hello_that_never_ends_is_given_up() {
 }
 
 #[test]
-fn a_hello_of_another_cluster_is_refused_and_counted() {
+fn hellos_of_nobody_who_may_be_a_member_are_refused_with_the_reason_and_counted() {
     let farm = farm();
     let (a, _b) = farm.pair();
     let witness = Witness::on(&a);
@@ -228,17 +236,144 @@ fn a_hello_of_another_cluster_is_refused_and_counted() {
             .as_u64()
             .expect("it is counted")
     };
-    let before = refused();
-    let callback = listener();
-    let mut stream = connect(&a);
-    send(
-        &mut stream,
-        &Message::Hello(hello("another", &callback)).to_frame(None),
-    );
-    let answers = decoded(&read_to_end(&mut stream));
-    assert_eq!(answers, [Message::Refused(Refusal::OtherCluster)]);
-    wait::until_true("it is counted", || refused() > before);
+    let incarnation = |status: &serde_json::Value| {
+        let digits = status["incarnation"].as_str().expect("text");
+        Incarnation::from_bits(u64::from_str_radix(digits, 16).expect("hexadecimal digits"))
+    };
+    let myself = incarnation(&a.status());
+    let good = Stranger::new(&farm, "stranger", 0xbad).hello();
+    let later = Protocols { min: 99, max: 120 };
+    let cases = [
+        (
+            "of another cluster",
+            Refusal::OtherCluster,
+            Hello {
+                cluster: "another".to_owned(),
+                ..good.clone()
+            },
+        ),
+        (
+            "of a later release",
+            Refusal::NoCommonProtocol,
+            Hello {
+                protocols: later,
+                ..good.clone()
+            },
+        ),
+        (
+            "of a clone of the node",
+            Refusal::Myself,
+            Hello {
+                name: "A".to_owned(),
+                incarnation: myself,
+                ..good.clone()
+            },
+        ),
+        (
+            "of a second A",
+            Refusal::NameTaken,
+            Hello {
+                name: "A".to_owned(),
+                ..good.clone()
+            },
+        ),
+        (
+            "of a second B",
+            Refusal::NameTaken,
+            Hello {
+                name: "B".to_owned(),
+                ..good.clone()
+            },
+        ),
+        (
+            "for another process",
+            Refusal::OtherIncarnation,
+            Hello {
+                to: Some(good.incarnation),
+                ..good.clone()
+            },
+        ),
+    ];
+    for (what, reason, hello) in cases {
+        let before = refused();
+        let mut connection = Connection::to(&a);
+        connection.say(&Message::Hello(hello));
+        assert_eq!(connection.next(), Some(Message::Refused(reason)), "{what}");
+        assert_eq!(connection.next(), None, "{what}");
+        wait::until_true(what, || refused() > before);
+    }
     assert_eq!(a.members(), ["B"]);
+    witness.assert_unharmed(&a);
+}
+
+/// Who was welcome says what no member says, on the connection that the node has opened to it.
+#[test]
+fn answers_that_no_member_gives_close_the_connection_and_are_counted() {
+    let farm = farm();
+    // The strangers send no heartbeats.
+    let a = farm.node("A").drop_time(Duration::from_secs(60)).start();
+    let witness = Witness::on(&a);
+    let summaries = |count: u128| {
+        let summary = |key| Summary {
+            key: Key::from_bits(key),
+            digest: 1,
+        };
+        let summaries = Summaries {
+            next: None,
+            sessions: (0..count).map(summary).collect(),
+        };
+        let (question, context) = (1, "/examples".to_owned());
+        Message::Summaries {
+            question,
+            context,
+            summaries,
+        }
+        .to_frame(None)
+    };
+    let ack = |up_to| Ack {
+        up_to,
+        ..Ack::default()
+    };
+    let ended = Ack {
+        ended: vec![7],
+        ..Ack::default()
+    };
+    let cases = [
+        ("summaries of a million keys", summaries(1_000_000)),
+        ("summaries with one key too many", summaries((1 << 16) + 1)),
+        (
+            "a million keys, and less than it says",
+            summaries(1_000_000).slice(..1000),
+        ),
+        (
+            "an ack of what was never sent",
+            Message::Ack(ack(1)).to_frame(None),
+        ),
+        (
+            "an ack of everything",
+            Message::Ack(ack(u64::MAX)).to_frame(None),
+        ),
+        (
+            "the end of what was never sent",
+            Message::Ack(ended).to_frame(None),
+        ),
+        (
+            "a refusal behind the welcome",
+            Message::Refused(Refusal::Full).to_frame(None),
+        ),
+        (
+            "a hello",
+            Message::Hello(Stranger::new(&farm, "x", 1).hello()).to_frame(None),
+        ),
+    ];
+    for (bits, (what, bytes)) in (0xbad0..).zip(cases) {
+        let before = a.counter("bad_connections");
+        let stranger = Stranger::new(&farm, &format!("s{bits}"), bits);
+        let (_to, mut from) = stranger.join(&a);
+        from.send(&bytes);
+        from.read_to_the_end();
+        wait::until_true(what, || a.counter("bad_connections") > before);
+    }
     witness.assert_unharmed(&a);
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use catherd_testkit::{Client, Farm, Node};
+use catherd_testkit::{Client, Farm, Node, Site as _};
 use serde_json::json;
 
 const ACK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -71,6 +71,39 @@ fn a_logout_that_a_member_has_not_confirmed_is_pending_and_reaches_it() {
     a.wait_until_equal(&b, "/examples");
     assert_eq!(b.context("/examples")["sessions"], 0);
     assert_eq!(late.get(&b, "/examples/session?create=false").status(), 404);
+}
+
+/// A node that is told to end does not wait for ever for somebody who says nothing.
+#[test]
+fn a_node_that_ends_while_a_member_stands_still_ends_well_and_says_what_that_lacks() {
+    let farm = farm();
+    // B has two heartbeats to read what A has left behind.
+    let node = |name| {
+        let builder = farm.node(name).frequency(Duration::from_millis(500));
+        let builder = builder.drop_time(Duration::from_secs(60));
+        builder.sender_attributes("ackTimeout=\"500\"").start()
+    };
+    let (a, b) = (node("A"), node("B"));
+    a.wait_for_members(&["B"]);
+    b.wait_for_members(&["A"]);
+    let mut client = Client::new();
+    client.set(&a, "user", &json!("Ada"));
+    b.pause();
+    for round in 0..3 {
+        let answer = client.set(&a, "round", &json!(round));
+        assert_eq!(answer.degraded(), "durability");
+    }
+    a.stop();
+    let log = a.log();
+    let said = "leaving although a member has not acknowledged all";
+    let said = log.lines().find(|line| line.contains(said));
+    let said = said.unwrap_or_else(|| panic!("{log}"));
+    assert!(said.contains(r#"member="B" frames=3"#), "{said}");
+    // What the kernel has taken for it is there, and the goodbye behind it.
+    b.resume();
+    b.wait_for_members(&[]);
+    assert_eq!(b.status()["missing"], json!([]));
+    assert_eq!(client.session(&b).attribute("round"), json!(2));
 }
 
 /// Past the bound of its queue what waits is shed and marked; memory is not the price of a member

@@ -163,6 +163,31 @@ fn two_nodes_that_start_at_once_both_have_everything_when_they_answer() {
     }
 }
 
+/// HOW-TO, "How it Works", 2: all three have heard of nobody before, and none waits for another.
+#[test]
+fn three_nodes_that_start_at_once_are_one_cluster() {
+    let farm = farm();
+    let nodes = ["A", "B", "C"].map(|name| farm.node(name).spawn());
+    let mut clients = Vec::new();
+    for (at, others) in [["B", "C"], ["A", "C"], ["A", "B"]].iter().enumerate() {
+        nodes[at].wait_until_ready();
+        nodes[at].wait_for_members(others);
+    }
+    for node in &nodes {
+        let mut client = Client::new();
+        assert_eq!(client.set(node, "at", &json!(node.name())).degraded(), "");
+        clients.push((client, node.name()));
+    }
+    for node in &nodes {
+        assert_eq!(node.digest("/examples"), nodes[0].digest("/examples"));
+        for (client, at) in &clients {
+            assert_eq!(client.clone().session(node).attribute("at"), json!(at));
+        }
+        assert_eq!(node.status()["missing"], json!([]));
+        assert_eq!(node.counter("alarms"), 0);
+    }
+}
+
 /// HOW-TO, "How it Works", 4 to 8, in one go.
 #[test]
 fn h36_to_h41_the_story_of_a_crash_a_return_and_a_logout() {
@@ -353,5 +378,51 @@ fn no_acknowledged_write_is_lost_while_nodes_are_killed_and_started_ten_times() 
                 writer.acknowledged
             );
         }
+    }
+}
+
+/// What is written while two get their state reaches both of them, by one way or the other.
+#[test]
+fn two_nodes_that_join_at_once_beside_one_under_load_miss_nothing() {
+    let farm = farm();
+    let a = farm.node("A").start();
+    fill(&a, FEW);
+    let ports = [Port(a.http_port())];
+    let (is_over, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let clients = 6;
+    let (nodes, writers) = thread::scope(|scope| {
+        let writers: Vec<_> = (0..clients)
+            .map(|_| scope.spawn(|| write_until(&is_over, &ports, &written)))
+            .collect();
+        let more_is_written = || {
+            let before = written.load(Ordering::Relaxed);
+            wait::until_true("clients write on", || {
+                written.load(Ordering::Relaxed) > before + clients * 5
+            });
+        };
+        more_is_written();
+        let nodes = ["B", "C"].map(|name| farm.node(name).spawn());
+        for node in &nodes {
+            let first = node.first_status();
+            let examples = context(&first, "/examples");
+            assert_eq!(examples["transfer"]["state"], "done", "{first}");
+            assert_eq!(examples["sessions"], json!(FEW + clients), "{first}");
+        }
+        more_is_written();
+        is_over.store(true, Ordering::Relaxed);
+        let join = |writer: thread::ScopedJoinHandle<'_, Writer>| writer.join();
+        let joined: Result<Vec<_>, _> = writers.into_iter().map(join).collect();
+        (nodes, joined.expect("a writer panics nowhere"))
+    });
+    a.wait_for_members(&["B", "C"]);
+    for node in &nodes {
+        a.wait_until_equal(node, "/examples");
+        for writer in &writers {
+            let session = writer.client.clone().session(node);
+            assert_eq!(session.attribute("number"), json!(writer.acknowledged));
+        }
+        node.wait_until("nothing differs", |status| {
+            status["sessions_that_differ"] == json!(0)
+        });
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -99,4 +100,62 @@ fn nothing_acknowledged_is_lost_when_a_node_is_stopped_under_load() {
     let writers = write_until_the_end_of(&a, || a.stop());
     b.wait_for_members(&[]);
     assert_everything_acknowledged_is_on(&b, writers);
+}
+
+/// A client whose connection nobody takes asks the other node. Everything else is a failure.
+#[test]
+fn no_request_fails_when_a_node_is_stopped_under_load() {
+    let farm = Farm::new(env!("CARGO_BIN_EXE_catherd"));
+    let (a, b) = farm.pair();
+    let (written_there, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let write = || {
+        let (mut client, mut last) = (Client::new(), 0);
+        while !is_over.load(Ordering::Relaxed) {
+            let path = "/examples/session/attributes/number";
+            let body = (last + 1).to_string();
+            let answer = match client.try_send(&a, "PUT", path, Some(&body)) {
+                Err(error) if was_never_accepted(&error) => {
+                    written_there.fetch_add(1, Ordering::Relaxed);
+                    client.try_send(&b, "PUT", path, Some(&body))
+                }
+                answer => answer,
+            };
+            let answer = answer.unwrap_or_else(|error| panic!("a request failed: {error:?}"));
+            assert_eq!(answer.status(), 200, "{answer:?}");
+            last += 1;
+        }
+        let key = client.key();
+        let session = client.session(&b);
+        assert_eq!(session.attribute("number"), last);
+        assert_eq!(client.key(), key);
+        last
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(write)).collect();
+        let all_have_written = || a.context("/examples")["sessions"] == CLIENTS;
+        wait::until_true("every client has written", all_have_written);
+        a.stop();
+        let before = written_there.load(Ordering::Relaxed);
+        wait::until_true("they go on at the other node", || {
+            written_there.load(Ordering::Relaxed) > before + CLIENTS * 5
+        });
+        is_over.store(true, Ordering::Relaxed);
+        for writer in writers {
+            let last = writer.join().expect("no request fails");
+            assert!(last > 0);
+        }
+    });
+}
+
+/// Whoever is connected by the kernel between the last look at a port and its end is reset; that
+/// those before are answered is tested with the connector.
+fn was_never_accepted(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
+    let ureq::Error::Io(error) = error else {
+        return matches!(error, ureq::Error::ConnectionFailed);
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused | ConnectionReset | BrokenPipe
+    )
 }

@@ -82,6 +82,7 @@ impl Farm {
                 mode: "synchronous".to_owned(),
                 has_valve: true,
                 attributes: String::new(),
+                receiver_attributes: String::new(),
                 sender_attributes: String::new(),
                 elements: String::new(),
             }),
@@ -330,6 +331,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn cluster_attributes(mut self, attributes: &str) -> Self {
         attributes.clone_into(&mut self.cluster().attributes);
+        self
+    }
+
+    /// Further attributes of `Receiver`, as they stand in the file.
+    #[must_use]
+    pub fn receiver_attributes(mut self, attributes: &str) -> Self {
+        attributes.clone_into(&mut self.cluster().receiver_attributes);
         self
     }
 

@@ -27,6 +27,7 @@ pub(crate) struct ClusterXml {
     pub(crate) mode: String,
     pub(crate) has_valve: bool,
     pub(crate) attributes: String,
+    pub(crate) receiver_attributes: String,
     pub(crate) sender_attributes: String,
     pub(crate) elements: String,
 }
@@ -96,6 +97,7 @@ impl ClusterXml {
             tcp_port,
             mode,
             attributes,
+            receiver_attributes,
             sender_attributes,
             ..
         } = self;
@@ -114,7 +116,8 @@ impl ClusterXml {
                       mcastAddr="{GROUP}" mcastPort="{group_port}" mcastBindAddress="{address}"
                       mcastFrequency="{frequency}" mcastDropTime="{drop_time}"/>
           <Receiver className="org.apache.catalina.cluster.tcp.ReplicationListener"
-                    tcpListenAddress="{address}" tcpListenPort="{tcp_port}"/>
+                    tcpListenAddress="{address}" tcpListenPort="{tcp_port}"
+                    {receiver_attributes}/>
           <Sender className="org.apache.catalina.cluster.tcp.ReplicationTransmitter"
                   replicationMode="{mode}" {sender_attributes}/>"#
         )?;

@@ -49,13 +49,15 @@ pub mod testing;
 
 /// Keys, fragments and messages, for those who implement a channel or a store.
 pub use catherd_core as core;
+pub use catherd_core::session::{Principal, PrincipalError};
 pub use cluster::{
     Cluster, ClusterBuilder, ContextStatus, CountersStatus, Event, Events, LinkStatus,
     MemberStatus, Mode, SessionEnd, StartError, Status, TransferStatus, is_cluster_name,
     is_node_name,
 };
 pub use context::{
-    Context, ContextBuilder, ContextError, Filter, FilterError, Manager, OnTransferTimeout, Stale,
+    Context, ContextBuilder, ContextError, Filter, FilterError, Manager, OnTransferTimeout,
+    SessionsEnded, Stale,
 };
 pub use layer::{Degraded, ReplicatedBody, ResponseFuture, SessionLayer, SessionService};
 pub use session::{Attribute, AttributeError, Confirmed, FlushError, Session};

@@ -258,3 +258,55 @@ async fn ten_thousand_sessions_that_expire_at_once_are_asked_about_in_few_messag
         );
     }
 }
+
+/// The owner does not know of the end, and the one who made the end is out of its sight. Whom it
+/// asks knows it.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_invalidated_elsewhere_does_not_end_as_idle_as_well() {
+    const C: [u8; 4] = [10, 0, 0, 3];
+    let network = Network::new(9);
+    let start = async |ip, name| {
+        let host = network.host(ip);
+        // What differs is not found before the owner's turn.
+        let builder = farm::builder(&host, name, "one").repair_interval(Duration::from_secs(3600));
+        let cluster = builder.start_in(host.clone()).await.unwrap();
+        let context = cluster
+            .context("/shop")
+            .manager(Manager::delta().expire_tolerance(TOLERANCE))
+            .max_inactive(LIMIT)
+            .build()
+            .unwrap();
+        Node {
+            app: attributes().layer(context.layer()),
+            cluster,
+        }
+    };
+    let (a, b, c) = (
+        start(A, "A").await,
+        start(B, "B").await,
+        start(C, "C").await,
+    );
+    tokio::join!(a.cluster.ready(), b.cluster.ready(), c.cluster.ready());
+    tokio::join!(
+        a.sees(&["B", "C"]),
+        b.sees(&["A", "C"]),
+        c.sees(&["A", "B"])
+    );
+    let made = a.call("POST", "/shop/color/red", None).await;
+    let (mut at_a, mut at_c) = (a.cluster.events(), c.cluster.events());
+    network.partition(A, B);
+    a.sees(&["C"]).await;
+    b.sees(&["C"]).await;
+    let ended = b.call("POST", "/shop/end", made.cookie.as_deref()).await;
+    assert_eq!(ended.text, "true");
+    let tombstones = |node: &Node| node.cluster.status().contexts[0].tombstones;
+    until("C knows", Duration::from_secs(5), || tombstones(&c) == 1).await;
+    assert_eq!((sessions(&a), tombstones(&a)), (1, 0), "A does not");
+
+    until("A asked, and knows", LIMIT + TOLERANCE, || {
+        tombstones(&a) == 1
+    })
+    .await;
+    assert_eq!((sessions(&a), sessions(&c)), (0, 0));
+    assert_eq!((ends(&mut at_a).await, ends(&mut at_c).await), (0, 0));
+}

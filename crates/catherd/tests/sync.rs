@@ -5,9 +5,12 @@ mod farm;
 
 use std::time::Duration;
 
+use axum::Extension;
+use axum::routing::post;
 use catherd::testing::Network;
-use catherd::{Cluster, Event, Manager, OnTransferTimeout};
+use catherd::{Cluster, CountersStatus, Event, Manager, OnTransferTimeout, Session};
 use farm::{A, B, Node, attributes, two_with};
+use futures_util::future::join_all;
 use http::StatusCode;
 
 const C: [u8; 4] = [10, 0, 0, 3];
@@ -70,6 +73,39 @@ async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
     );
     let read = b.call("GET", "/shop/number", Some(&cookies[7])).await;
     assert_eq!(read.text, "7");
+}
+
+/// By the age that a tombstone came with: otherwise the digests differ for hours.
+#[tokio::test(start_paused = true)]
+async fn a_tombstone_leaves_the_digests_of_all_at_once_whenever_it_came_to_them() {
+    const LIFE: Duration = Duration::from_secs(1000);
+    let network = Network::new(21);
+    let start = async |ip: [u8; 4], name: &str| {
+        let host = network.host(ip);
+        let cluster = farm::builder(&host, name, "one")
+            .start_in(host.clone())
+            .await
+            .unwrap();
+        let context = cluster
+            .context("/shop")
+            .manager(Manager::delta().tombstone_life(LIFE))
+            .build()
+            .unwrap();
+        cluster.ready().await;
+        let app = attributes().layer(context.layer());
+        Node { cluster, app }
+    };
+    let a = start(A, "A").await;
+    let empty = a.digest();
+    let cookies = fill(&a, 1).await;
+    a.call("POST", "/shop/end", Some(&cookies[0])).await;
+    tokio::time::sleep(LIFE * 4 / 10).await;
+    let b = start(B, "B").await;
+    assert_ne!(a.digest(), empty);
+    assert_eq!(a.digest(), b.digest());
+    tokio::time::sleep(LIFE * 2 / 10).await;
+    assert_eq!((a.digest(), b.digest()), (empty.clone(), empty));
+    assert_eq!(b.cluster.status().contexts[0].tombstones, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,4 +276,136 @@ async fn h27_state_that_does_not_come_in_time_is_said_and_the_policy_decides() {
             .unwrap();
         whole(&[&a, &b], Duration::from_secs(60)).await;
     }
+}
+
+fn counters(node: &Node) -> CountersStatus {
+    node.cluster.status().counters
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_a_full_queue_shed_exactly_the_marked_buckets_are_compared() {
+    overflows(200_000).await;
+}
+
+/// All that was shed makes one answer, and that takes longer than a member has for it.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_is_too_slow_for_a_large_answer_is_asked_for_less() {
+    overflows(40_000).await;
+}
+
+/// An overflow: bounded memory and an exact repair.
+async fn overflows(bytes_per_second: u64) {
+    let network = Network::new(8);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one")
+            .max_queue_length(4)
+            // Heartbeats wait behind what is sent.
+            .drop_time(Duration::from_secs(20))
+            .repair_interval(Duration::from_secs(3600));
+        async move { Node::start_as(builder, &host, attributes()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    fill(&a, 20).await;
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    let slow = catherd::testing::Link {
+        bytes_per_second: Some(bytes_per_second),
+        ..catherd::testing::Link::default()
+    };
+    network.set_link(A, B, slow);
+
+    let (before_a, before_b) = (counters(&a), counters(&b));
+    let path = format!("/shop/text/{}", "x".repeat(20_000));
+    let writes = join_all((0..30).map(|_| a.call("POST", &path, None)));
+    let (answers, marked) = tokio::join!(writes, async {
+        let link = a.cluster.status().members[0].link.clone();
+        assert_eq!(link.queued_frames, 4, "the link is not free");
+        link.marked_buckets
+    });
+    let shed = answers.iter().filter(|answer| answer.degraded.is_some());
+    let shed = shed.count() as u64;
+    assert!(shed >= 20, "{shed} were shed");
+    assert_eq!(
+        counters(&a).marked_for_repair - before_a.marked_for_repair,
+        shed
+    );
+    assert!((1..=shed).contains(&marked), "{marked} marks");
+
+    whole(&[&a, &b], Duration::from_secs(120)).await;
+    assert_eq!(sessions(&b), 50);
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
+    let (after_a, after_b) = (counters(&a), counters(&b));
+    // A asks once, and lacks nothing; B pulls them, and looks at the same ones again.
+    assert_eq!(
+        after_a.buckets_compared - before_a.buckets_compared,
+        marked,
+        "A compares what is marked"
+    );
+    assert_eq!(
+        after_b.buckets_compared - before_b.buckets_compared,
+        2 * marked,
+        "B compares what is marked"
+    );
+    assert_eq!(after_b.sessions_repaired - before_b.sessions_repaired, shed);
+}
+
+/// A tombstone is never shed; one that was not acknowledged in time is marked, and pulled.
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_was_not_acknowledged_in_time_leaves_the_mark_of_its_bucket() {
+    let network = Network::new(9);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one")
+            .ack_timeout(Duration::from_secs(1))
+            .drop_time(Duration::from_secs(60))
+            .repair_interval(Duration::from_secs(3600));
+        async move { Node::start_as(builder, &host, attributes()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    let cookie = fill(&a, 1).await.remove(0);
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    network.hold(A, B);
+    let ended = a.call("POST", "/shop/end", Some(&cookie)).await;
+    assert_eq!(ended.degraded.as_deref(), Some("pending"));
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 1);
+    network.release(A, B);
+    whole(&[&a, &b], Duration::from_secs(30)).await;
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
+    assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+}
+
+/// The queue knows one of the two keys, so the other may be anywhere.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_id_that_was_not_acknowledged_in_time_marks_every_bucket() {
+    async fn cycle(Extension(session): Extension<Session>) -> String {
+        session.cycle_id().to_string()
+    }
+    let app = || attributes().route("/shop/cycle", post(cycle));
+    let network = Network::new(10);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one")
+            .ack_timeout(Duration::from_secs(1))
+            .drop_time(Duration::from_secs(60))
+            .repair_interval(Duration::from_secs(3600));
+        async move { Node::start_as(builder, &host, app()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    let cookie = fill(&a, 1).await.remove(0);
+    whole(&[&a, &b], Duration::from_secs(5)).await;
+    network.hold(A, B);
+    let moved = a.call("POST", "/shop/cycle", Some(&cookie)).await;
+    assert!(moved.degraded.unwrap().contains("pending"));
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 4096);
+    network.release(A, B);
+    whole(&[&a, &b], Duration::from_secs(30)).await;
+    assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
+    let read = b.call("GET", "/shop/number", moved.cookie.as_deref()).await;
+    assert_eq!(read.text, "0");
 }

@@ -6,8 +6,9 @@ mod farm;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::Network;
-use catherd::{Attribute, Session};
-use farm::{A, Node, two_with};
+use catherd::{Attribute, Manager, Session, Stale};
+use farm::{A, B, Node, two_with};
+use http::StatusCode;
 
 const C: [u8; 4] = [10, 0, 0, 3];
 const COUNT: Attribute<u64> = Attribute::new("count");
@@ -96,4 +97,102 @@ async fn a_member_that_does_not_answer_in_time_makes_the_answer_stale() {
         ("1", Some("stale"))
     );
     assert_eq!(b.cluster.status().counters.stale_answers, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_one_left_says_so_if_another_one_died_too() {
+    let network = Network::new(5);
+    let (a, b) = two_with(&network, app).await;
+    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    c.cluster.ready().await;
+    b.sees(&["A", "C"]).await;
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.crash(A);
+    network.crash(C);
+    b.sees(&[]).await;
+    let read = b.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*read.text, read.degraded.as_deref()),
+        ("1", Some("takeover"))
+    );
+    assert_eq!(b.cluster.status().counters.takeovers, 1);
+    let again = b.call("GET", "/shop/read", read.cookie.as_deref()).await;
+    assert_eq!((&*again.text, again.degraded), ("1", None));
+    assert_eq!(b.cluster.status().counters.takeovers, 1);
+}
+
+/// A broken connection is no silence: whether the member is gone is known before long.
+#[tokio::test(start_paused = true)]
+async fn a_request_right_after_a_crash_takes_over_and_is_not_stale() {
+    let network = Network::new(6);
+    let (a, b) = two_with(&network, app).await;
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.crash(A);
+    let read = b.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!((&*read.text, read.degraded), ("1", None));
+    let counters = b.cluster.status().counters;
+    assert_eq!((counters.takeovers, counters.stale_answers), (1, 0));
+}
+
+/// What is confirmed when it is written may have died on its way.
+#[tokio::test(start_paused = true)]
+async fn where_nobody_waits_for_acknowledgements_a_takeover_is_always_said() {
+    let network = Network::new(8);
+    let start = |ip, name| {
+        let host = network.host(ip);
+        let builder = farm::builder(&host, name, "one").wait_for_ack(false);
+        async move { Node::start_as(builder, &host, app()).await }
+    };
+    let (a, b) = (start(A, "A").await, start(B, "B").await);
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    while b.cluster.status().contexts[0].sessions == 0 {
+        tokio::task::yield_now().await;
+    }
+    network.crash(A);
+    b.sees(&[]).await;
+    let read = b.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*read.text, read.degraded.as_deref()),
+        ("1", Some("takeover"))
+    );
+    let again = b.call("GET", "/shop/read", read.cookie.as_deref()).await;
+    assert_eq!((&*again.text, again.degraded), ("1", None));
+}
+
+/// A silent member may have the session that nobody else knows.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_only_a_silent_member_may_have_is_not_taken_for_none() {
+    let network = Network::new(7);
+    for (stale, status) in [
+        (Stale::Degraded, StatusCode::OK),
+        (Stale::Refuse, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let a = Node::start(&network.host(A), "A", "one", app()).await;
+        a.cluster.ready().await;
+        let host = network.host(B);
+        let builder = farm::builder(&host, "B", "one");
+        let cluster = builder.start_in(host.clone()).await.unwrap();
+        let manager = Manager::delta().stale(stale);
+        let context = cluster.context("/shop").manager(manager).build().unwrap();
+        let b = Node {
+            app: app().layer(context.layer()),
+            cluster,
+        };
+        b.cluster.ready().await;
+        b.sees(&["A"]).await;
+        network.pause(A);
+        let unknown = format!("{}.A", "0123456789ABCDEF".repeat(2));
+        let read = b.call("GET", "/shop/read", Some(&unknown)).await;
+        assert_eq!(read.status, status);
+        if stale == Stale::Degraded {
+            assert_eq!(
+                (&*read.text, read.degraded.as_deref()),
+                ("0", Some("stale"))
+            );
+        }
+        network.crash(A);
+        network.crash(B);
+    }
 }

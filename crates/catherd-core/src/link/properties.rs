@@ -367,7 +367,7 @@ impl World {
 
     fn note(&mut self, effect: OutboxEffect) {
         match effect {
-            OutboxEffect::Marked { context, key } => {
+            OutboxEffect::Marked { context, key, .. } => {
                 assert_eq!(context, CONTEXT);
                 self.marked.insert(key);
             }
@@ -480,6 +480,7 @@ fn marked(key: usize) -> OutboxEffect {
     OutboxEffect::Marked {
         context: CONTEXT,
         key: key_of(key),
+        class: FrameClass::Fragment,
     }
 }
 

@@ -120,6 +120,9 @@ pub enum MemberEvent {
     OurNameTaken(MemberName),
     /// The settings of this member, which must agree, are not ours.
     SettingsDiffer(MemberName),
+    /// The wall clock of this member is so many milliseconds ahead of this node's; behind, if
+    /// negative. Told once until they agree again.
+    ClockDiffers(MemberName, i64),
     /// As many are known as may be; this one was turned away. Told once until there is room.
     Full(MemberName),
     /// Nobody was heard for two heartbeats.
@@ -207,6 +210,13 @@ impl fmt::Display for MemberEvent {
                 f,
                 "the settings of {who} differ from this node's where they must agree: compare \
                  the Cluster elements of both"
+            ),
+            Self::ClockDiffers(who, ahead_ms) => write!(
+                f,
+                "the clock of {who} is {} s {} this node's: sessions do not depend on it, times \
+                 in logs do; make sure that all nodes have the same time",
+                ahead_ms.unsigned_abs() / 1000,
+                if *ahead_ms < 0 { "behind" } else { "ahead of" },
             ),
             Self::Full(who) => {
                 write!(

@@ -67,6 +67,7 @@ impl Membership {
             peer.domain.clone_from(&heartbeat.domain);
             peer.state = heartbeat.state;
         }
+        self.compare_clocks(now, heartbeat);
     }
 
     fn hear_unknown(&mut self, now: Time, heartbeat: &Heartbeat) {
@@ -107,10 +108,13 @@ impl Membership {
     ///
     /// Once for each that becomes known, and their number is bounded, so a flood is not answered
     /// by a flood. Our list is no longer than theirs; that the whole datagram is not, the caller
-    /// sees to, who knows its bytes.
+    /// sees to, who knows its bytes. So it has no wall clock if theirs has none.
     fn answer_heartbeat(&mut self, now: Time, heartbeat: &Heartbeat) {
         self.counters.heartbeats_answered += 1;
-        let answer = self.heartbeat(now, heartbeat.heard.len().min(HEARD_MAX));
+        let mut answer = self.heartbeat(now, heartbeat.heard.len().min(HEARD_MAX));
+        if heartbeat.wall_ms.is_none() {
+            answer.wall_ms = None;
+        }
         self.push(Effect::AnswerHeartbeat(answer));
     }
 
@@ -135,6 +139,7 @@ impl Membership {
                 .map(|peer| peer.who.incarnation)
                 .take(heard_max)
                 .collect(),
+            wall_ms: self.wall_ms(now),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! [`Membership`] is a state machine without sockets, tasks or a clock: the caller feeds it what
 //! arrives and the time, and drains what it wants done.
 
+mod clock;
 mod config;
 mod connect;
 mod counters;

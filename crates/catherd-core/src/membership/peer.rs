@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::clock::Clock;
 use super::effect::{MemberName, SuspectCause};
 use super::view::Member;
 use crate::message::{Heartbeat, Hello, MemberState, Refusal};
@@ -40,6 +41,7 @@ pub(super) struct Peer {
     /// The last refusal of our hellos, and how often it came in a row.
     pub(super) refused: Option<(Refusal, u32)>,
     pub(super) is_settings_difference_told: bool,
+    pub(super) clock: Clock,
 }
 
 /// The half that this node opens.
@@ -124,6 +126,7 @@ impl Peer {
             contender: None,
             refused: None,
             is_settings_difference_told: false,
+            clock: Clock::default(),
         }
     }
 

@@ -100,6 +100,9 @@ impl Membership {
     /// between two of them would raise the fence twice on one side of the split. So who failed
     /// waits for the probes of the others that are under way, which the failure itself started
     /// where a heartbeat was late, for at most the deadline of one probe.
+    ///
+    /// As long it waits for the end of what a process that has ended had sent before: its last
+    /// writes may be in there, and its goodbye.
     pub(super) fn conclude(&mut self, now: Time) {
         let replaced = self.select(|peer| peer.is_in_view && is_replaced(peer));
         for incarnation in replaced {
@@ -110,7 +113,8 @@ impl Membership {
         let Some(until) = failed.map(|failed| failed.until).min() else {
             return;
         };
-        if now < until && in_view().any(Peer::is_probed) {
+        let is_read = |peer: &Peer| peer.incoming && has_ended(peer);
+        if now < until && in_view().any(|peer| peer.is_probed() || is_read(peer)) {
             return;
         }
         for incarnation in self.select(|peer| peer.is_in_view && peer.has_failed()) {
@@ -223,13 +227,14 @@ pub(super) fn is_answer(failure: ConnectFailure) -> bool {
     }
 }
 
+fn has_ended(peer: &Peer) -> bool {
+    let failed = peer.probe.and_then(|probe| probe.failed);
+    failed.is_some_and(|it| it.has_ended)
+}
+
 /// Whether the process has ended and another has its name already.
 fn is_replaced(peer: &Peer) -> bool {
-    let has_ended = peer
-        .probe
-        .and_then(|probe| probe.failed)
-        .is_some_and(|it| it.has_ended);
-    has_ended
+    has_ended(peer)
         && peer
             .contender
             .as_ref()

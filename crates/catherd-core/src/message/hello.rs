@@ -59,6 +59,9 @@ pub struct Heartbeat {
     pub protocols: Protocols,
     /// Whom it hears: as many incarnations as fit, at most 64.
     pub heard: Vec<Incarnation>,
+    /// Its wall clock, in milliseconds since the beginning of 1970 (UTC); `None` if it does not
+    /// say. Nothing is ordered by it.
+    pub wall_ms: Option<i64>,
 }
 
 /// What a connection is for.

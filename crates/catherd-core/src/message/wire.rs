@@ -7,6 +7,8 @@ use prost::Message;
 
 use super::limits::Shape;
 use crate::expiry::Inquiry;
+use crate::session::Principal as User;
+use crate::sync::Marks;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -30,6 +32,8 @@ pub(super) struct Heartbeat {
     pub(super) protocol_max: u32,
     #[prost(fixed64, repeated, packed = "true", tag = "10")]
     pub(super) heard: Vec<u64>,
+    #[prost(sfixed64, optional, tag = "11")]
+    pub(super) wall_ms: Option<i64>,
 }
 
 pub(super) const HEARTBEAT: Shape = Shape {
@@ -153,7 +157,30 @@ const REGISTER: Shape = Shape {
     plain_max: 32,
 };
 
-/// A whole fragment has no `since`, a tombstone a life.
+/// The value of the register that says who is logged in.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Principal {
+    #[prost(string, tag = "1")]
+    pub(super) user: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) roles: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub(super) auth_type: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) generation: u64,
+}
+
+pub(super) const PRINCIPAL: Shape = Shape {
+    nested: &[],
+    leaves: &[
+        (1, User::USER_BYTES_MAX),
+        (2, User::ROLE_BYTES_MAX),
+        (3, User::AUTH_TYPE_BYTES_MAX),
+    ],
+    plain_max: User::ROLES_MAX + 16,
+};
+
+/// A whole fragment has no `since`, a tombstone a life; that of a user has a generation as well.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Fragment {
     #[prost(bytes = "bytes", tag = "1")]
@@ -180,6 +207,11 @@ pub(super) struct Fragment {
     pub(super) age_ms: u64,
     #[prost(uint64, optional, tag = "11")]
     pub(super) life_ms: Option<u64>,
+    /// How long ago the session was created; left out by senders that do not know.
+    #[prost(uint64, tag = "12")]
+    pub(super) lived_ms: u64,
+    #[prost(uint64, tag = "13")]
+    pub(super) generation: u64,
 }
 
 const FRAGMENT: Shape = Shape {
@@ -329,11 +361,16 @@ pub(super) struct Buckets {
     pub(super) digests: Vec<u64>,
     #[prost(bool, tag = "6")]
     pub(super) mutual: bool,
+    /// Which buckets the digests are of; empty if they follow one another.
+    #[prost(uint32, repeated, packed = "true", tag = "7")]
+    pub(super) only: Vec<u32>,
 }
+
+const ONLY_MAX: usize = Marks::SIZE as usize;
 
 pub(super) const BUCKETS: Shape = Shape {
     nested: &[],
-    leaves: &[(2, 1024), (5, 8 << 16)],
+    leaves: &[(2, 1024), (5, 8 << 16), (7, ONLY_MAX * 2)],
     plain_max: 16,
 };
 
@@ -389,6 +426,8 @@ pub(super) struct Expired {
     pub(super) context: String,
     #[prost(bytes = "bytes", tag = "2")]
     pub(super) keys: Bytes,
+    #[prost(bool, tag = "3")]
+    pub(super) is_early: bool,
 }
 
 pub(super) const EXPIRED: Shape = Shape {

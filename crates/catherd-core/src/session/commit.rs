@@ -75,6 +75,7 @@ impl State {
             since: Some(since),
             registers,
             age: now.since(self.last_access),
+            lived: now.since(self.created),
         })
     }
 
@@ -85,10 +86,10 @@ impl State {
     }
 
     /// Makes a session of another key with the same live values, dirty ones included, under one
-    /// version: what a change of id leaves behind stays behind.
+    /// version: what a change of id leaves behind stays behind. What it holds is as old as it was.
     pub(super) fn reborn(&self, birth: super::Birth, now: Time) -> Self {
         let mut reborn = Self::new(birth, now);
-        reborn.last_access = self.last_access;
+        (reborn.last_access, reborn.created) = (self.last_access, self.created);
         let clean = self
             .registers
             .iter()

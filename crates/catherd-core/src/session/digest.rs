@@ -3,6 +3,7 @@
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::{self, Hasher128 as _};
 
 use super::state::State;
 use super::value::Slot;
@@ -69,8 +70,24 @@ impl DigestKey {
     }
 
     /// The digest of a tombstone. Never 0.
-    pub fn tombstone(&self, key: Key) -> u64 {
-        self.hasher(2, key).finish().max(1)
+    ///
+    /// Of that of a user it is one of the generation too: unlike an end it can change.
+    pub fn tombstone(&self, key: Key, generation: u64) -> u64 {
+        let mut hasher = self.hasher(2, key);
+        if generation > 0 {
+            hasher.write(&generation.to_le_bytes());
+        }
+        hasher.finish().max(1)
+    }
+
+    /// The key under which the generation of a user is kept: a hash, so that names stand neither
+    /// in tables nor in messages about them. It hides a name from whoever sees it by chance, and
+    /// not from whoever knows the cluster's id and has a list of names to try.
+    pub fn user(&self, name: &str) -> Key {
+        let mut hasher = sip128::SipHasher13::new_with_keys(self.low, self.high);
+        hasher.write(&[4]);
+        hasher.write(name.as_bytes());
+        Key::from_bits(hasher.finish128().as_u128())
     }
 
     /// A number that stands for the key in logs and figures: it tells two sessions apart and

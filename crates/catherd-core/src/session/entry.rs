@@ -9,19 +9,22 @@ use super::merge::{Merged, Outcome};
 use super::state::{Property, Rules, State, idle_limit};
 use crate::key::Key;
 use crate::time::Time;
-use crate::version::Vector;
+use crate::version::{Vector, Version};
 
 /// What the table holds under a key.
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// A live session.
     Live(State),
-    /// A session that has ended, at `at` by this node's clock; remembered for `life`.
+    /// A session that has ended, at `at` by this node's clock, remembered for `life`; or, with a
+    /// generation, all sessions of a user that are of a lower one.
     Ended {
         /// When.
         at: Time,
         /// How long the end is remembered.
         life: Duration,
+        /// 0 for the end of a session; of a user's sessions, how often they were ended.
+        generation: u64,
     },
 }
 
@@ -64,15 +67,47 @@ impl Entry {
             *here = None;
             return None;
         }
-        *here = Some(Self::Ended { at: now, life });
+        *here = Some(Self::Ended {
+            at: now,
+            life,
+            generation: 0,
+        });
         let tombstone = Tombstone {
             age: Duration::ZERO,
             life,
+            generation: 0,
         };
         Some(Fragment {
             key,
             content: Content::Tombstone(tombstone),
         })
+    }
+
+    /// Ends all sessions of the user under whose key `here` is: raises the generation above the
+    /// one here and above `highest`, that of the user's sessions here. What is made must go to
+    /// every member, and whoever has it ends the sessions of a lower generation.
+    pub fn raise(
+        here: &mut Option<Self>,
+        user: Key,
+        now: Time,
+        life: Duration,
+        highest: u64,
+    ) -> Fragment {
+        let raised = Tombstone {
+            age: Duration::ZERO,
+            life,
+            generation: here
+                .as_ref()
+                .map_or(0, Self::generation)
+                .max(highest)
+                .saturating_add(1)
+                .min(Version::REVISION_MAX),
+        };
+        Self::merge_tombstone(here, now, raised);
+        Fragment {
+            key: user,
+            content: Content::Tombstone(raised),
+        }
     }
 
     /// Moves a live session to another key, where nothing is: the same live values under one
@@ -110,9 +145,14 @@ impl Entry {
     pub fn fetch(here: Option<&Self>, key: Key, now: Time, held: &Vector) -> Fetched {
         let content = match here {
             None => return Fetched::Unknown,
-            Some(Self::Ended { at, life }) => Content::Tombstone(Tombstone {
+            Some(Self::Ended {
+                at,
+                life,
+                generation,
+            }) => Content::Tombstone(Tombstone {
                 age: now.since(*at),
                 life: *life,
+                generation: *generation,
             }),
             // Never committed, or only heard of: a whole fragment of it would pass for a session
             // without attributes.
@@ -148,11 +188,38 @@ impl Entry {
         }
     }
 
+    /// How often all sessions of a user were ended, if the key is a user's; else 0.
+    pub fn generation(&self) -> u64 {
+        match self {
+            Self::Live(_) => 0,
+            Self::Ended { generation, .. } => *generation,
+        }
+    }
+
+    /// Whether a session has ended for good: nothing that comes changes that. Not so a user's
+    /// generation, which can rise.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Ended { generation: 0, .. })
+    }
+
     /// Whether it can be forgotten: a tombstone whose life is over.
     pub fn is_over(&self, now: Time) -> bool {
         match self {
             Self::Live(_) => false,
-            Self::Ended { at, life } => now.since(*at) >= *life,
+            Self::Ended { at, life, .. } => now.since(*at) >= *life,
+        }
+    }
+
+    /// When time alone changes it next; `None` for a session without idle limit, and in the past
+    /// for one that is idle. A tombstone leaves the digests half way through its life, on all
+    /// nodes at the same time whenever it came to them, and is over at its end.
+    pub fn next_look(&self, now: Time) -> Option<Time> {
+        match self {
+            Self::Live(state) => Some(state.last_access() + state.idle_limit()?),
+            Self::Ended { at, life, .. } => {
+                let half = *at + *life / 2;
+                Some(if half > now { half } else { *at + *life })
+            }
         }
     }
 
@@ -161,21 +228,32 @@ impl Entry {
         match self {
             Self::Live(state) if !state.is_committed() || state.is_idle(now) => 0,
             Self::Live(state) => with.session(key, state),
-            Self::Ended { at, life } if now.since(*at) < *life / 2 => with.tombstone(key),
+            Self::Ended {
+                at,
+                life,
+                generation,
+            } if now.since(*at) < *life / 2 => with.tombstone(key, *generation),
             Self::Ended { .. } => 0,
         }
     }
 
     fn merge_tombstone(here: &mut Option<Self>, now: Time, tombstone: Tombstone) -> Merged {
         let (mut at, mut life) = (now.ago(tombstone.age), tombstone.life);
+        let mut generation = tombstone.generation;
         if let Some(Self::Ended {
             at: here_at,
             life: here_life,
+            generation: here_generation,
         }) = here
         {
             (at, life) = (at.max(*here_at), life.max(*here_life));
+            generation = generation.max(*here_generation);
         }
-        *here = Some(Self::Ended { at, life });
+        *here = Some(Self::Ended {
+            at,
+            life,
+            generation,
+        });
         Merged::plain(Outcome::Complete)
     }
 
@@ -186,16 +264,19 @@ impl Entry {
                 *here = Some(Self::Ended {
                     at: now,
                     life: Tombstone::LIFE_UNLIMITED,
+                    generation: 0,
                 });
                 Merged::plain(Outcome::Twin)
             }
             Some(Self::Live(state)) => {
                 state.touch(now.ago(write.age));
+                state.existed(now.ago(write.lived));
                 state.merge(write, rules)
             }
             None if write.is_whole() && is_idle(write) => Merged::plain(Outcome::Idle),
             None => {
                 let mut state = State::new(write.birth, now.ago(write.age));
+                state.existed(now.ago(write.lived));
                 let merged = state.merge(write, rules);
                 *here = Some(Self::Live(state));
                 merged

@@ -24,12 +24,19 @@ pub struct Fragment {
     pub content: Content,
 }
 
+impl Fragment {
+    /// Whether it ends all sessions of a user.
+    pub fn is_generation(&self) -> bool {
+        matches!(self.content, Content::Tombstone(it) if it.generation > 0)
+    }
+}
+
 /// What a fragment says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Content {
     /// Registers of a live session.
     Write(Write),
-    /// The session has ended.
+    /// The session has ended, or all sessions of a user have.
     Tombstone(Tombstone),
 }
 
@@ -47,6 +54,9 @@ pub struct Write {
     pub registers: Vec<(Slot, Register)>,
     /// How long ago the session was last accessed.
     pub age: Duration,
+    /// How long ago the session was created; not less than `age`, and taken for that where a
+    /// sender says less.
+    pub lived: Duration,
 }
 
 impl Write {
@@ -77,6 +87,10 @@ pub struct Tombstone {
     pub age: Duration,
     /// How long the end is remembered.
     pub life: Duration,
+    /// 0 for the end of a session. Otherwise the key is that of a user
+    /// ([`DigestKey::user`](super::DigestKey::user)), and every session of the user whose
+    /// [`Principal`](super::Principal) has a lower generation has ended.
+    pub generation: u64,
 }
 
 impl Tombstone {

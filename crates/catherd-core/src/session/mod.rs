@@ -17,6 +17,7 @@ mod digest;
 mod entry;
 mod fragment;
 mod merge;
+mod principal;
 mod state;
 mod value;
 
@@ -25,5 +26,6 @@ pub use digest::{Bucket, DigestKey, Digests};
 pub use entry::{Changed, Entry, Fetched};
 pub use fragment::{Birth, Content, Fragment, Tombstone, Write};
 pub use merge::{Merged, Outcome};
+pub use principal::{Principal, PrincipalError};
 pub use state::{Limit, Property, Rules, State};
 pub use value::{Name, Register, Slot, Value};

@@ -28,6 +28,8 @@ pub struct State {
     /// How many members this node had declared gone at its last commit to this copy.
     pub(super) tally: u32,
     pub(super) last_access: Time,
+    /// When it was created. Copies that differ agree on the earlier: a session only grows older.
+    pub(super) created: Time,
     /// Sorted by slot.
     pub(super) dirty: Vec<(Slot, Option<Value>)>,
     /// Bytes of names and values as the application sees them.
@@ -126,6 +128,7 @@ impl State {
             forgotten: Vector::new(),
             tally: 0,
             last_access: now,
+            created: now,
             dirty: Vec::new(),
             bytes: 0,
         }
@@ -226,6 +229,16 @@ impl State {
         self.last_access = self.last_access.max(at);
     }
 
+    /// When it was created, as far as this node knows: not later than its last access.
+    pub fn created(&self) -> Time {
+        self.created
+    }
+
+    /// It existed at `at`: of two ages since the creation the greater counts.
+    pub(super) fn existed(&mut self, at: Time) {
+        self.created = self.created.min(at);
+    }
+
     /// Where it was born.
     pub fn birth(&self) -> Birth {
         self.birth
@@ -250,6 +263,21 @@ impl State {
     /// no tombstone. A copy that so far only heard of writes is of a session that was.
     pub fn is_committed(&self) -> bool {
         !self.holds_nothing() || self.is_behind()
+    }
+
+    /// Whether somebody is logged in.
+    pub fn has_principal(&self) -> bool {
+        self.value(&Slot::Principal).is_some()
+    }
+
+    /// Whether the application has stored nothing in it: neither an attribute nor a principal.
+    pub fn is_blank(&self) -> bool {
+        !self.has_principal() && self.attributes().next().is_none()
+    }
+
+    /// Whether at most one process has written it, as far as is known here.
+    pub fn has_one_writer(&self) -> bool {
+        self.seen.len() <= 1 && !self.is_behind()
     }
 
     /// Whether there is neither a register in the copy nor a write that it has seen.
@@ -278,6 +306,7 @@ impl State {
             since: None,
             registers: self.registers.clone(),
             age: now.since(self.last_access),
+            lived: now.since(self.created),
         }
     }
 
@@ -296,6 +325,7 @@ impl State {
             since: Some(since),
             registers: self.registers.iter().filter(news).cloned().collect(),
             age: now.since(self.last_access),
+            lived: now.since(self.created),
         }
     }
 

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::Marks;
 use crate::key::Key;
 use crate::session::Bucket;
 use crate::table::Table;
 
-/// The digests of a range of buckets, as the asker has them.
+/// The digests of a range of buckets, or of some of them, as the asker has them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Comparison {
     /// How many buckets the asker's table was folded into: a power of two.
     pub size: u32,
-    /// The first bucket of the range.
+    /// The first bucket.
     pub from: u32,
-    /// The digests of the buckets from there on.
+    /// The digests of the buckets from there on, or of [`only`](Self::only) some.
     pub digests: Vec<u64>,
+    /// Which buckets the digests are of, ascending, the first one being `from`; empty if they
+    /// follow one another. At most [`Marks::SIZE`].
+    pub only: Vec<u32>,
     /// Whether the asker wants the other side to pull as well.
     pub is_mutual: bool,
 }
@@ -61,14 +65,32 @@ impl Comparison {
             size,
             from: buckets.start,
             digests: digests[range].to_vec(),
+            only: Vec::new(),
             is_mutual,
         }
     }
 
-    /// The range of buckets.
+    /// The same for those of the marked buckets that are not below `from`.
+    pub fn of_marked(table: &impl Table, marks: &Marks, from: u32, is_mutual: bool) -> Self {
+        let digests = table.digests(Marks::SIZE as usize);
+        let only: Vec<_> = marks.iter().filter(|&bucket| bucket >= from).collect();
+        Self {
+            size: Marks::SIZE,
+            from: only.first().copied().unwrap_or(from),
+            digests: only.iter().map(|&at| digests[at as usize]).collect(),
+            only,
+            is_mutual,
+        }
+    }
+
+    /// The range of buckets in which all are.
     pub fn buckets(&self) -> Range<u32> {
         let len = u32::try_from(self.digests.len()).unwrap_or(u32::MAX);
-        self.from..self.from.saturating_add(len)
+        let end = self
+            .only
+            .last()
+            .map_or(self.from.saturating_add(len), |last| last.saturating_add(1));
+        self.from..end
     }
 
     /// Whether it can be: bad ones are refused by the decoder.
@@ -77,23 +99,50 @@ impl Comparison {
             && self.size as usize <= Self::BUCKETS_MAX
             && self.digests.len() <= Self::BUCKETS_MAX
             && self.buckets().end <= self.size
+            && (self.only.is_empty() || self.names_its_buckets())
+    }
+
+    fn names_its_buckets(&self) -> bool {
+        self.only.len() == self.digests.len()
+            && self.only.len() <= Marks::SIZE as usize
+            && self.only.first() == Some(&self.from)
+            && self.only.is_sorted_by(|one, next| one < next)
     }
 
     /// Whether any of the buckets is otherwise here.
     pub fn is_unequal(&self, table: &impl Table) -> bool {
+        !self.unequal(table).is_empty()
+    }
+
+    /// The buckets that are otherwise here.
+    pub fn unequal(&self, table: &impl Table) -> Marks {
         let here = table.digests(self.size as usize);
-        let range = self.from as usize..self.buckets().end as usize;
-        here[range] != self.digests[..]
+        let mut unequal = Marks::none();
+        for bucket in self.buckets() {
+            let asked = self.digest(bucket);
+            if asked.is_some_and(|asked| asked != here[bucket as usize]) {
+                unequal.mark_bucket(bucket, self.size);
+            }
+        }
+        unequal
+    }
+
+    /// The digest of a bucket as the asker has it, if it has said so.
+    fn digest(&self, bucket: u32) -> Option<u64> {
+        let at = if self.only.is_empty() {
+            bucket.checked_sub(self.from)? as usize
+        } else {
+            self.only.binary_search(&bucket).ok()?
+        };
+        self.digests.get(at).copied()
     }
 
     /// The other side: what is here in the buckets that are unequal.
     pub fn answer(&self, table: &impl Table) -> Summaries {
         let here = table.digests(self.size as usize);
         let unequal = |bucket: u32| {
-            let at = bucket.wrapping_sub(self.from) as usize;
-            self.digests
-                .get(at)
-                .is_some_and(|asked| *asked != here[bucket as usize])
+            let asked = self.digest(bucket);
+            asked.is_some_and(|asked| asked != here[bucket as usize])
         };
         if !self.buckets().any(unequal) {
             return Summaries::default();
@@ -155,6 +204,11 @@ impl Look {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The buckets in which something differs.
+    pub fn buckets(&self) -> Marks {
+        self.0.keys().copied().collect()
     }
 
     /// Adds what another part of the same look found.

@@ -13,11 +13,17 @@
 //! |---|---|
 //! | `compare` | digests against digests: what differs |
 //! | `join` | who is pulled from, in which order, and when that is enough |
+//! | `marks` | a set of buckets |
+//! | `schedule` | when which pair compares what, from then on |
 //!
 //! The rules are in `docs/sync.md`.
 
 mod compare;
 mod join;
+mod marks;
+mod schedule;
 
 pub use compare::{Comparison, Look, Summaries, Summary};
 pub use join::{Join, Pull};
+pub use marks::Marks;
+pub use schedule::{Due, Schedule, Scope};

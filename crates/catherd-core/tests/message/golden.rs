@@ -44,7 +44,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Bytes that differ are shown as a whole file, for a message that is new.
-fn assert_golden(name: &str, bytes: &[u8]) {
+pub(crate) fn assert_golden(name: &str, bytes: &[u8]) {
     assert!(
         path(name).exists() && read(name) == bytes,
         "{name}.hex should be\n{}",
@@ -66,6 +66,10 @@ fn every_signed_message_has_its_golden_bytes() {
     }
     assert_golden("heartbeat", &heartbeat().to_datagram(Some(&cluster_key())));
     assert_golden("heartbeat-without-key", &heartbeat().to_datagram(None));
+    assert_golden(
+        "heartbeat-with-wall-clock",
+        &heartbeat_with_wall_clock().to_datagram(None),
+    );
 }
 
 #[test]
@@ -85,9 +89,17 @@ fn golden_bytes_mean_what_they_meant() {
         );
         assert_eq!(to_frame(&message, key), bytes, "{name}");
     }
-    for (name, key) in [("heartbeat", Some(&key)), ("heartbeat-without-key", None)] {
+    for (name, key, heartbeat) in [
+        ("heartbeat", Some(&key), heartbeat()),
+        ("heartbeat-without-key", None, heartbeat()),
+        (
+            "heartbeat-with-wall-clock",
+            None,
+            heartbeat_with_wall_clock(),
+        ),
+    ] {
         let decoded = Heartbeat::from_datagram(&read(name), "catherd", key);
-        assert_eq!(decoded, Ok(heartbeat()), "{name}");
+        assert_eq!(decoded, Ok(heartbeat), "{name}");
     }
 }
 
@@ -98,7 +110,13 @@ fn every_golden_file_is_of_a_sample_and_says_what_it_is() {
         .chain(signed_messages())
         .map(|(name, _)| format!("{name}.hex"))
         .collect();
-    names.extend(["heartbeat.hex", "heartbeat-without-key.hex"].map(str::to_owned));
+    let others = [
+        "heartbeat.hex",
+        "heartbeat-without-key.hex",
+        "heartbeat-with-wall-clock.hex",
+        "principal.hex",
+    ];
+    names.extend(others.map(str::to_owned));
     names.sort();
     let directory = path("any")
         .parent()

@@ -10,14 +10,14 @@ use crate::samples::*;
 
 /// Protobuf by hand.
 #[derive(Clone, Debug, Default)]
-struct Raw(Vec<u8>);
+pub(crate) struct Raw(Vec<u8>);
 
 impl Raw {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    fn varint(mut self, mut number: u64) -> Self {
+    pub(crate) fn varint(mut self, mut number: u64) -> Self {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
@@ -26,31 +26,31 @@ impl Raw {
         self
     }
 
-    fn number(self, field: u64, number: u64) -> Self {
+    pub(crate) fn number(self, field: u64, number: u64) -> Self {
         self.varint(field << 3).varint(number)
     }
 
-    fn fixed(mut self, field: u64, number: u64) -> Self {
+    pub(crate) fn fixed(mut self, field: u64, number: u64) -> Self {
         self = self.varint(field << 3 | 1);
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
-    fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
         self = self.varint(field << 3 | 2).varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn message(self, field: u64, message: &Self) -> Self {
+    pub(crate) fn message(self, field: u64, message: &Self) -> Self {
         self.bytes(field, &message.0)
     }
 
-    fn times(self, count: usize, f: impl Fn(Self) -> Self) -> Self {
+    pub(crate) fn times(self, count: usize, f: impl Fn(Self) -> Self) -> Self {
         (0..count).fold(self, |raw, _| f(raw))
     }
 
-    fn payload(&self) -> Bytes {
+    pub(crate) fn payload(&self) -> Bytes {
         self.0.clone().into()
     }
 }
@@ -81,6 +81,18 @@ fn fragments(fragment: &Raw) -> Bytes {
     Raw::new().bytes(1, b"/shop").message(2, fragment).payload()
 }
 
+/// So many digests of named buckets of a table of 4096.
+fn buckets(named: &[u64], digests: usize) -> Raw {
+    let numbers = named
+        .iter()
+        .fold(Raw::new(), |raw, &bucket| raw.varint(bucket));
+    Raw::new()
+        .number(3, 4096)
+        .number(4, named[0])
+        .bytes(5, &vec![7; 8 * digests])
+        .bytes(7, &numbers.0)
+}
+
 fn refusal(kind: FrameKind, payload: &Bytes) -> Option<DecodeError> {
     decode(kind, payload, None).err()
 }
@@ -108,6 +120,19 @@ fn spoiled_fragments_are_refused() {
         ),
         ("a key of 17 bytes", fragment().bytes(1, &[7; 17]), TooLong),
         ("no birth", fragment().fixed(2, 0), Malformed),
+        (
+            "a session that lives, with a generation",
+            fragment().number(13, 1),
+            Malformed,
+        ),
+        (
+            "a generation above its bound",
+            Raw::new()
+                .bytes(1, &[7; 16])
+                .number(11, 5)
+                .number(13, (1 << 56) + 1),
+            Insane,
+        ),
         ("two vectors", fragment().message(4, &vector(5)), TooMany),
         (
             "a fence above its bound",
@@ -454,6 +479,36 @@ fn bombs_are_refused_before_they_are_decoded() {
             Malformed,
         ),
         (
+            "buckets that are named, and one digest too few",
+            FrameKind::Buckets,
+            buckets(&[7, 8], 1),
+            Malformed,
+        ),
+        (
+            "named buckets that do not ascend",
+            FrameKind::Buckets,
+            buckets(&[7, 7], 2),
+            Malformed,
+        ),
+        (
+            "named buckets of which the first is another",
+            FrameKind::Buckets,
+            buckets(&[7, 8], 2).number(4, 6),
+            Malformed,
+        ),
+        (
+            "a named bucket beyond the end of the table",
+            FrameKind::Buckets,
+            buckets(&[7, 4096], 2),
+            Malformed,
+        ),
+        (
+            "more named buckets than there are",
+            FrameKind::Buckets,
+            Raw::new().number(3, 1 << 16).bytes(7, &[1; 8193]),
+            TooLong,
+        ),
+        (
             "a summary without a digest",
             FrameKind::Summaries,
             Raw::new().bytes(4, &[7; 16]),
@@ -753,6 +808,21 @@ fn spoiled_heartbeats_are_refused() {
             "a long name",
             sound.clone().bytes(2, &[b'n'; 65]),
             Some(TooLong),
+        ),
+        (
+            "a wall clock beyond all reason",
+            sound.clone().fixed(11, i64::MIN.cast_unsigned()),
+            None,
+        ),
+        (
+            "a wall clock that is no number of eight bytes",
+            sound.clone().number(11, 5),
+            Some(Malformed),
+        ),
+        (
+            "a wall clock that is text",
+            sound.clone().bytes(11, b"noon"),
+            Some(Malformed),
         ),
     ];
     for (what, raw, error) in table {

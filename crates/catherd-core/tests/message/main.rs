@@ -2,5 +2,6 @@
 
 mod golden;
 mod hostile;
+mod principal;
 mod roundtrip;
 mod samples;

@@ -70,6 +70,7 @@ fn a_heartbeat_of_the_longest_names_and_sixty_four_heard_fits_its_datagram() {
             .parse()
             .unwrap(),
         heard: (1..=100).map(incarnation).collect(),
+        wall_ms: Some(i64::MIN),
         ..heartbeat()
     };
     let key = cluster_key();

@@ -70,6 +70,7 @@ pub(crate) fn commit() -> Fragment {
             (attribute("gone"), register(1, 7, 0x0a0a, None)),
         ],
         age: Duration::from_millis(1234),
+        lived: Duration::ZERO,
     };
     Fragment {
         key: Key::from_bits(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
@@ -91,11 +92,22 @@ pub(crate) fn whole() -> Fragment {
             register(0, 1, 0x0a0a, Some(&[8, 7, 6, 5, 4, 3, 2, 1])),
         )],
         age: Duration::ZERO,
+        lived: Duration::ZERO,
     };
     Fragment {
         key: Key::from_bits(1),
         content: Content::Write(write),
     }
+}
+
+/// The new session a while later, from a sender that says how old it is.
+pub(crate) fn aged() -> Fragment {
+    let mut aged = whole();
+    if let Content::Write(write) = &mut aged.content {
+        write.age = Duration::from_millis(250);
+        write.lived = Duration::from_secs(8 * 3600);
+    }
+    aged
 }
 
 pub(crate) fn tombstone() -> Fragment {
@@ -104,6 +116,19 @@ pub(crate) fn tombstone() -> Fragment {
         content: Content::Tombstone(Tombstone {
             age: Duration::from_millis(5),
             life: Duration::from_secs(24 * 3600),
+            generation: 0,
+        }),
+    }
+}
+
+/// All sessions of a user have ended, for the third time.
+pub(crate) fn generation() -> Fragment {
+    Fragment {
+        key: Key::from_bits(3),
+        content: Content::Tombstone(Tombstone {
+            age: Duration::from_millis(5),
+            life: Duration::from_secs(24 * 3600),
+            generation: 3,
         }),
     }
 }
@@ -119,6 +144,14 @@ pub(crate) fn heartbeat() -> Heartbeat {
         state: MemberState::Ready,
         protocols: Protocols { min: 1, max: 3 },
         heard: vec![incarnation(0x0b0b), incarnation(0x0c0c)],
+        wall_ms: None,
+    }
+}
+
+pub(crate) fn heartbeat_with_wall_clock() -> Heartbeat {
+    Heartbeat {
+        wall_ms: Some(1_234_567_890_123),
+        ..heartbeat()
     }
 }
 
@@ -175,6 +208,20 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             },
         ),
         (
+            "fragments-generation",
+            Message::Fragments {
+                context: context(),
+                fragments: vec![generation()],
+            },
+        ),
+        (
+            "fragments-aged",
+            Message::Fragments {
+                context: context(),
+                fragments: vec![aged()],
+            },
+        ),
+        (
             "ack",
             Message::Ack(Ack {
                 up_to: 300,
@@ -228,6 +275,21 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     size: 4096,
                     from: 16,
                     digests: vec![0, 0x1122_3344_5566_7788, u64::MAX],
+                    only: Vec::new(),
+                    is_mutual: true,
+                },
+            },
+        ),
+        (
+            "buckets-marked",
+            Message::Buckets {
+                question: 13,
+                context: context(),
+                comparison: Comparison {
+                    size: 4096,
+                    from: 16,
+                    digests: vec![0, 0x1122_3344_5566_7788, u64::MAX],
+                    only: vec![16, 300, 4095],
                     is_mutual: true,
                 },
             },
@@ -276,6 +338,15 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             Message::Expired {
                 context: context(),
                 keys: vec![Key::from_bits(2), Key::from_bits(u128::MAX)],
+                is_early: false,
+            },
+        ),
+        (
+            "expired-early",
+            Message::Expired {
+                context: context(),
+                keys: vec![Key::from_bits(3)],
+                is_early: true,
             },
         ),
         ("ready", Message::Ready),
@@ -397,9 +468,9 @@ fn any_write() -> impl Strategy<Value = Content> {
         any_vector(),
         prop::option::of((any_incarnation(), any_revision(), any_revision())),
         registers,
-        any_millis(),
+        (any_millis(), any_millis()),
     )
-        .prop_map(|(born, mut seen, since, registers, age)| {
+        .prop_map(|(born, mut seen, since, registers, (age, lived))| {
             let since = since.map(|(writer, one, other)| {
                 let revision = one.max(other);
                 seen.raise(Dot { writer, revision });
@@ -415,13 +486,20 @@ fn any_write() -> impl Strategy<Value = Content> {
                 since,
                 registers: registers.into_iter().collect(),
                 age,
+                lived,
             })
         })
 }
 
 pub(crate) fn any_fragment() -> impl Strategy<Value = Fragment> {
-    let end = (any_millis(), any_millis())
-        .prop_map(|(age, life)| Content::Tombstone(Tombstone { age, life }));
+    let generation = prop_oneof![Just(0), any_revision()];
+    let end = (any_millis(), any_millis(), generation).prop_map(|(age, life, generation)| {
+        Content::Tombstone(Tombstone {
+            age,
+            life,
+            generation,
+        })
+    });
     (any_key(), prop_oneof![4 => any_write(), 1 => end])
         .prop_map(|(key, content)| Fragment { key, content })
 }
@@ -447,9 +525,19 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
         any_state(),
         any_protocols(),
         prop::collection::vec(any_incarnation(), 0..=64),
+        any::<Option<i64>>(),
     )
         .prop_map(
-            |((cluster, name, domain), incarnation, counter, address, state, protocols, heard)| {
+            |(
+                (cluster, name, domain),
+                incarnation,
+                counter,
+                address,
+                state,
+                protocols,
+                heard,
+                wall_ms,
+            )| {
                 Heartbeat {
                     cluster,
                     name,
@@ -460,6 +548,7 @@ pub(crate) fn any_heartbeat() -> impl Strategy<Value = Heartbeat> {
                     state,
                     protocols,
                     heard,
+                    wall_ms,
                 }
             },
         )
@@ -538,21 +627,26 @@ fn any_buckets() -> impl Strategy<Value = Message> {
         5..=16_u32,
         0..9_u32,
         digests,
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(|(question, context, size, from, digests, is_mutual)| {
-            let comparison = Comparison {
-                size: 1 << size,
-                from,
-                digests,
-                is_mutual,
-            };
-            Message::Buckets {
-                question,
-                context,
-                comparison,
-            }
-        })
+        .prop_map(
+            |(question, context, size, from, digests, (is_mutual, is_some))| {
+                let step = if size > 5 { 2 } else { 1 };
+                let only = (from..).step_by(step).take(digests.len());
+                let comparison = Comparison {
+                    size: 1 << size,
+                    from,
+                    only: only.filter(|_| is_some).collect(),
+                    digests,
+                    is_mutual,
+                };
+                Message::Buckets {
+                    question,
+                    context,
+                    comparison,
+                }
+            },
+        )
 }
 
 fn any_summaries() -> impl Strategy<Value = Message> {
@@ -638,8 +732,16 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
                 ages,
             }
         }),
-        (any_text(), prop::collection::vec(any_key(), 0..9))
-            .prop_map(|(context, keys)| Message::Expired { context, keys }),
+        (
+            any_text(),
+            prop::collection::vec(any_key(), 0..9),
+            any::<bool>()
+        )
+            .prop_map(|(context, keys, is_early)| Message::Expired {
+                context,
+                keys,
+                is_early,
+            }),
         Just(Message::Ready),
         any::<bool>().prop_map(|queues_empty| Message::Goodbye { queues_empty }),
     ]

@@ -91,7 +91,7 @@ fn removals_ages_and_what_is_dirty_are_not_in_a_digest() {
     let removed = fragment(vector([(A, 1)]), None, &[x, removal]);
     let mut aged = one();
     if let Content::Write(write) = &mut aged.content {
-        write.age = DAY;
+        (write.age, write.lived) = (DAY, 2 * DAY);
     }
     for fragment in [&removed, &aged] {
         assert_eq!(digest_of(fragment, &key), digest_of(&one(), &key));
@@ -109,5 +109,5 @@ fn two_clusters_have_different_digests_and_pseudonyms() {
     assert_ne!(digest_of(&one(), &one_key), digest_of(&one(), &other_key));
     assert_ne!(one_key.pseudonym(KEY), other_key.pseudonym(KEY));
     assert_ne!(one_key.pseudonym(KEY), one_key.pseudonym(NEW_KEY));
-    assert_ne!(one_key.tombstone(KEY), one_key.pseudonym(KEY));
+    assert_ne!(one_key.tombstone(KEY, 0), one_key.pseudonym(KEY));
 }

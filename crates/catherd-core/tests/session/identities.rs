@@ -164,6 +164,7 @@ fn a_key_that_is_taken_or_ended_is_never_given_out() {
         Entry::Ended {
             at: now(),
             life: DAY,
+            generation: 0,
         },
     ] {
         let (mut a, _) = two_nodes();

@@ -65,7 +65,7 @@ fn absent_and_tombstone_is_ended() {
         Outcome::Complete,
         "an end is acknowledged like a write"
     );
-    let Some(Entry::Ended { at, life }) = b.entry else {
+    let Some(Entry::Ended { at, life, .. }) = b.entry else {
         panic!("the key is ended");
     };
     assert_eq!((at, life), (now().ago(HOUR), DAY));
@@ -218,7 +218,7 @@ fn twins_end_the_key_for_thirty_days_whatever_comes() {
         let (_, mut b) = two_nodes();
         let twin = with_birth_of_another(comes);
         assert_eq!(b.merge(&twin).outcome, Outcome::Twin);
-        let Some(Entry::Ended { at, life }) = b.entry else {
+        let Some(Entry::Ended { at, life, .. }) = b.entry else {
             panic!("neither survives");
         };
         assert_eq!((at, life), (now(), 30 * DAY));
@@ -247,7 +247,7 @@ fn ended_drops_every_write() {
         let mut b = Node::empty(B);
         b.merge(&tombstone(HOUR, DAY));
         assert_eq!(b.merge(&comes).outcome, Outcome::Ended);
-        let Some(Entry::Ended { at, life }) = b.entry else {
+        let Some(Entry::Ended { at, life, .. }) = b.entry else {
             panic!("once ended, always ended");
         };
         assert_eq!((at, life), (now().ago(HOUR), DAY));
@@ -263,7 +263,7 @@ fn of_two_tombstones_the_later_end_and_the_longer_life_count() {
         for comes in order {
             b.merge(comes);
         }
-        let Some(Entry::Ended { at, life }) = b.entry else {
+        let Some(Entry::Ended { at, life, .. }) = b.entry else {
             panic!("the key is ended");
         };
         assert_eq!((at, life), (now().ago(HOUR), 9 * DAY));

@@ -99,6 +99,7 @@ pub(crate) fn fragment(
         since,
         registers,
         age: Duration::ZERO,
+        lived: Duration::ZERO,
     };
     Fragment {
         key: KEY,
@@ -109,7 +110,11 @@ pub(crate) fn fragment(
 pub(crate) fn tombstone(age: Duration, life: Duration) -> Fragment {
     Fragment {
         key: KEY,
-        content: Content::Tombstone(Tombstone { age, life }),
+        content: Content::Tombstone(Tombstone {
+            age,
+            life,
+            generation: 0,
+        }),
     }
 }
 

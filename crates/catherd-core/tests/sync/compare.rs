@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use catherd_core::sync::Comparison;
+use catherd_core::key::Key;
+use catherd_core::session::Bucket;
+use catherd_core::sync::{Comparison, Marks};
 use proptest::prelude::*;
 
 use crate::tables::{Change, KEYS, Node, SIZE, config, key, now};
@@ -66,6 +68,30 @@ proptest! {
         }
         let whole = Comparison::of(&a.table, SIZE, 0..SIZE, false);
         prop_assert_eq!(wanted, whole.answer(&b.table).wanted(&a.table));
+    }
+
+    /// What is marked is compared, and nothing beside it.
+    #[test]
+    fn marked_buckets_are_compared_as_in_a_comparison_of_all(
+        (a, b) in apart(),
+        marked in prop::collection::btree_set(0..KEYS, 0..40),
+        from in 0..Marks::SIZE,
+    ) {
+        let marks: Marks = marked.into_iter().map(key).collect();
+        let some = Comparison::of_marked(&a.table, &marks, 0, true);
+        prop_assert!(some.is_sane());
+        prop_assert_eq!(some.digests.len(), marks.len());
+        let all = Comparison::of(&a.table, Marks::SIZE, 0..Marks::SIZE, true);
+        let is_marked = |bucket: &u32| marks.contains(*bucket);
+        let unequal: Vec<_> = all.unequal(&b.table).iter().filter(is_marked).collect();
+        prop_assert_eq!(some.unequal(&b.table).iter().collect::<Vec<_>>(), unequal);
+        let bucket = |key: &Key| Bucket::of(*key, Marks::SIZE as usize).0;
+        let of_all = all.answer(&b.table).wanted(&a.table);
+        let expected: Vec<_> = of_all.into_iter().filter(|key| is_marked(&bucket(key))).collect();
+        prop_assert_eq!(some.answer(&b.table).wanted(&a.table), expected);
+        let rest = Comparison::of_marked(&a.table, &marks, from, true);
+        prop_assert!(rest.is_sane());
+        prop_assert!(rest.only.iter().eq(some.only.iter().filter(|&&bucket| bucket >= from)));
     }
 
     /// A logout beats everything, whoever hears of it first, and never comes undone.

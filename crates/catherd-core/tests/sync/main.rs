@@ -3,4 +3,5 @@
 mod compare;
 mod join;
 mod look;
+mod schedule;
 mod tables;

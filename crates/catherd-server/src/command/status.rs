@@ -69,6 +69,10 @@ fn for_people(status: &Value) -> String {
         ];
         parts.push(table(&heads, &members));
     }
+    let off = clocks_off(&status["members"]);
+    if !off.is_empty() {
+        parts.push(format!("clocks that differ: {}", off.join(", ")));
+    }
     let missing = status["missing"].as_array().map_or(&[][..], Vec::as_slice);
     if !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(cell).collect();
@@ -89,6 +93,18 @@ fn for_people(status: &Value) -> String {
         parts.push(table(&heads, &contexts));
     }
     parts.join("\n\n")
+}
+
+/// Members whose wall clocks are off by more than a node takes for the same time.
+fn clocks_off(members: &Value) -> Vec<String> {
+    let members = members.as_array().map_or(&[][..], Vec::as_slice);
+    let off = members.iter().filter_map(|member| {
+        let ahead_ms = member["clock_ahead_ms"].as_i64()?;
+        let word = if ahead_ms < 0 { "behind" } else { "ahead" };
+        let by_ms = ahead_ms.unsigned_abs();
+        (by_ms > 2000).then(|| format!("{} is {} s {word}", cell(&member["name"]), by_ms / 1000))
+    });
+    off.collect()
 }
 
 fn rows(list: &Value, columns: &[&[&str]]) -> Vec<Vec<String>> {
@@ -136,6 +152,7 @@ mod tests {
             "state": "ready",
             "members": [{
                 "name": "node02", "state": "ready", "address": "127.0.0.1:4002",
+                "clock_ahead_ms": -7_200_400,
                 "link": {"queued_bytes": 0, "unacknowledged_frames": 1, "oldest_ms": 2},
             }],
             "missing": ["node03"],
@@ -149,6 +166,7 @@ mod tests {
             "node01 is ready\n\n\
              member  state  address         queued bytes  unacknowledged  oldest ms\n\
              node02  ready  127.0.0.1:4002  0             1               2\n\n\
+             clocks that differ: node02 is 7200 s behind\n\n\
              gone without a goodbye: node03\n\n\
              context    replicated  sessions  tombstones  digest\n\
              /examples  yes         7         1           00ff"

@@ -11,8 +11,11 @@ use super::words::MANAGER;
 pub struct ManagerConfig {
     /// The class.
     pub kind: ManagerKind,
-    /// `maxActiveSessions`: sessions on this node beyond which none is begun. `None`: no limit.
+    /// `maxActiveSessions`: sessions on this node, copies included. For one more another ends that
+    /// was used once and has no user; if there is none, it is refused. `None`: no limit.
     pub max_active_sessions: Option<u64>,
+    /// `maxLifetime`: how old a session may become, however much it is used. `None`: no limit.
+    pub max_lifetime: Option<Duration>,
     /// `useDirtyFlag`: whether only what changed is sent. `false` sends the entire session after
     /// each request; a value whose bytes did not change keeps its version even so. Tomcat's
     /// default is `false`, as changes in place go unnoticed there.
@@ -47,6 +50,7 @@ impl Default for ManagerConfig {
         Self {
             kind: ManagerKind::Standard,
             max_active_sessions: None,
+            max_lifetime: None,
             use_dirty_flag: true,
             access_timeout: Duration::from_millis(1000),
             stale: Stale::Degraded,
@@ -133,6 +137,7 @@ impl ManagerDraft {
             |text| (text == "16").then_some(()),
         );
         let max_active_sessions = section.limit("maxActiveSessions", 1..=u64::MAX, problems);
+        let max_lifetime = section.limit("maxLifetime", 1..=SECONDS_MAX, problems);
         let use_dirty_flag = section.boolean("useDirtyFlag", problems);
         let access_timeout = section.millis("accessTimeout", 1..=600_000, problems);
         let stale = section.parsed("stale", "degraded or refuse", problems, |text| match text {
@@ -165,6 +170,9 @@ impl ManagerDraft {
             config: ManagerConfig {
                 kind,
                 max_active_sessions: max_active_sessions.and_then(|given| given.value),
+                max_lifetime: max_lifetime
+                    .and_then(|given| given.value)
+                    .map(Duration::from_secs),
                 use_dirty_flag: use_dirty_flag
                     .unwrap_or(section.class() != "SimpleTcpReplicationManager"),
                 access_timeout: access_timeout.map_or(default.access_timeout, |given| given.value),

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,9 +11,8 @@ use http::{HeaderValue, Response, header};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::idle::{Answer, Idleness};
@@ -103,37 +103,43 @@ impl Connector {
             engine,
         } = self;
         let permits = Arc::new(Semaphore::new(limits.connections));
-        let graceful = GracefulShutdown::new();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(limits.head_patience)
             .max_headers(limits.headers)
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes.max(64 * 1024));
+        let serve = |(stream, client, permit)| {
+            let connection = Connection {
+                client,
+                limits,
+                engine: Arc::clone(&engine),
+                http: http.clone(),
+                stopping: stopping.clone(),
+                _permit: permit,
+            };
+            drop(tokio::spawn(connection.serve(stream)));
+        };
         loop {
-            let (stream, client, permit) = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stopping.stopped() => break,
-                accepted = accept(&listener, &permits) => accepted,
-            };
-            tokio::spawn(
-                Connection {
-                    client,
-                    limits,
-                    engine: Arc::clone(&engine),
-                    http: http.clone(),
-                    watcher: graceful.watcher(),
-                    stopping: stopping.clone(),
-                    _permit: permit,
-                }
-                .serve(stream),
-            );
+                accepted = accept(&listener, &permits) => serve(accepted),
+            }
         }
-        drop(listener);
-        let open = || limits.connections - permits.available_permits();
-        match timeout(patience, graceful.shutdown()).await {
-            Ok(()) => 0,
-            Err(_) => open(),
+        // The kernel has connected these, and they may have sent their requests: closing the port
+        // would reset them.
+        for (stream, client) in arrived(listener) {
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                break;
+            };
+            serve((stream, client, permit));
+        }
+        // Each connection has a permit until it ends.
+        let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+        match timeout(patience, permits.acquire_many(all)).await {
+            Ok(_) => 0,
+            Err(_) => limits.connections - permits.available_permits(),
         }
     }
 }
@@ -165,13 +171,23 @@ async fn accept(
     }
 }
 
+/// Who has been connected and not accepted yet; the port is closed with the iterator.
+fn arrived(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    // Not the runtime's way of accepting, which learns of a connection only with its next turn.
+    let listener = listener.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, client) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, client))
+    })
+}
+
 /// A connection that was accepted.
 struct Connection {
     client: SocketAddr,
     limits: Limits,
     engine: Arc<Engine>,
     http: http1::Builder,
-    watcher: Watcher,
     stopping: Stopping,
     _permit: OwnedSemaphorePermit,
 }
@@ -186,16 +202,16 @@ impl Connection {
             limits,
             engine,
             http,
-            watcher,
             stopping,
             _permit,
         } = self;
-        let requests = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&requests);
+        let (requests, first) = (AtomicU32::new(0), Arc::new(Notify::new()));
+        let has_come = Arc::clone(&first);
         let idleness = limits.idle_patience.map(|_| Idleness::new());
         let noted = idleness.clone();
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             let number = requests.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            has_come.notify_one();
             let is_last = limits.requests.is_some_and(|max| number >= max);
             let engine = Arc::clone(&engine);
             let idleness = noted.clone();
@@ -212,26 +228,39 @@ impl Connection {
             }
         });
         let stream = TokioIo::new(Taken::new(stream, limits.answer_patience));
-        let connection = watcher.watch(http.serve_connection(stream, service));
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%client, %error, "connection ended");
-            },
-            () = silent(&stopping, &counted) => {}
-            () = too_idle(idleness.as_ref(), limits.idle_patience) => {}
+        let mut connection = pin!(http.serve_connection(stream, service));
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%client, %error, "connection ended");
+                    }
+                    return;
+                }
+                may_end = may_end(&stopping, &first), if !is_ending => {
+                    if !may_end {
+                        return;
+                    }
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = too_idle(idleness.as_ref(), limits.idle_patience) => return,
+            }
         }
     }
 }
 
-/// A connection over which nothing has ever come counts as busy until its head is late. It is
-/// given a moment when the connector stops, for a request that is already on its way.
-async fn silent(stopping: &Stopping, requests: &AtomicU32) {
+/// Waits until the connector stops, and the connection can end behind a request: `false` if none
+/// has ever come. It is given a moment, for one that is already on its way; told to end before,
+/// the connection would close without looking.
+async fn may_end(stopping: &Stopping, first: &Notify) -> bool {
     stopping.stopped().await;
-    sleep(Duration::from_millis(500)).await;
-    if requests.load(Ordering::Relaxed) > 0 {
-        std::future::pending().await
-    }
+    timeout(FIRST_REQUEST, first.notified()).await.is_ok()
 }
+
+/// See [`may_end`].
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 async fn too_idle(idleness: Option<&Idleness>, patience: Option<Duration>) {
     match (idleness, patience) {
@@ -252,7 +281,6 @@ mod tests {
     use axum::routing::get;
     use catherd::Cluster;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
     use super::*;
@@ -363,6 +391,30 @@ mod tests {
             answer.contains("connection: close") && answer.ends_with("waited"),
             "{answer}"
         );
+        assert_eq!(server.running.await.unwrap(), 0);
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+
+    /// They are the kernel's, until somebody accepts them.
+    #[tokio::test]
+    async fn who_has_connected_when_it_stops_is_answered() {
+        let server = serve(Limits::default(), PATIENCE).await;
+        // Nothing else runs between these lines.
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let mut client = std::net::TcpStream::connect(server.address).unwrap();
+                let request = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                std::io::Write::write_all(&mut client, request).unwrap();
+                client.set_nonblocking(true).unwrap();
+                client
+            })
+            .collect();
+        server.stop.send_replace(true);
+        for client in clients {
+            let mut client = TcpStream::from_std(client).unwrap();
+            let answer = rest(&mut client).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
         assert_eq!(server.running.await.unwrap(), 0);
         assert!(TcpStream::connect(server.address).await.is_err());
     }

@@ -120,6 +120,7 @@ fn manager(config: &ManagerConfig, replicated: bool) -> Manager {
     let ManagerConfig {
         kind,
         max_active_sessions,
+        max_lifetime,
         use_dirty_flag,
         access_timeout,
         stale,
@@ -154,6 +155,9 @@ fn manager(config: &ManagerConfig, replicated: bool) -> Manager {
         });
     if let Some(sessions) = max_active_sessions {
         manager = manager.max_active_sessions(whole(*sessions));
+    }
+    if let Some(lifetime) = max_lifetime {
+        manager = manager.max_lifetime(*lifetime);
     }
     match tombstone_life {
         Some(life) => manager.tombstone_life(*life),

@@ -72,13 +72,14 @@ fn properties_of_parts_that_are_written_are_reported() {
 #[test]
 fn every_attribute_of_a_manager_that_is_read_counts() {
     let base = Base::with_engine(
-        r#"<Cluster><Manager maxActiveSessions="1" useDirtyFlag="false" accessTimeout="2"
+        r#"<Cluster><Manager maxActiveSessions="1" maxLifetime="9" useDirtyFlag="false" accessTimeout="2"
 stale="refuse" expireTolerance="3" tombstoneLife="4" maxTombstones="5" maxSessionBytes="1024"
 stateTransferTimeout="-1" onStateTransferTimeout="stay-closed" expireSessionsOnShutdown="true"
 sendClusterDomainOnly="false" sessionIdLength="16"/></Cluster>"#,
     );
     let manager = base.config().engine.cluster.unwrap().manager;
     assert_eq!(manager.max_active_sessions, Some(1));
+    assert_eq!(manager.max_lifetime, Some(Duration::from_secs(9)));
     assert!(!manager.use_dirty_flag);
     assert_eq!(manager.access_timeout, Duration::from_millis(2));
     assert_eq!(manager.stale, Stale::Refuse);

@@ -1,5 +1,7 @@
 //! HOW-TO, "Quick Start".
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
 use catherd_testkit::{Balancer, Client, Farm, Site as _, debian, wait};
 use serde_json::json;
 
@@ -60,6 +62,36 @@ fn h4_instances_differ_in_tcp_listen_port_and_a_taken_one_is_a_clear_error() {
     );
     let different = farm.node("B").start();
     different.wait_for_members(&["A"]);
+}
+
+/// With `tcpListenMaxPort` it need not be written: each instance takes the next one that is free,
+/// and tells the others.
+#[test]
+fn h4_a_taken_port_is_passed_over_up_to_tcp_listen_max_port() {
+    let farm = farm();
+    let b = farm.node("B");
+    let (first, last) = (b.tcp_port(), b.tcp_port() + 20);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it is reserved for B");
+    let a = farm.node("A").start();
+    let b = b
+        .receiver_attributes(&format!(r#"tcpListenMaxPort="{last}""#))
+        .start();
+    a.wait_for_members(&["B"]);
+    b.wait_for_members(&["A"]);
+    let address = a.status()["members"][0]["address"].clone();
+    let address: SocketAddr = address.as_str().expect("text").parse().expect("an address");
+    assert!((first + 1..=last).contains(&address.port()), "{address}");
+    let mut client = Client::new();
+    assert_eq!(client.set(&a, "user", &json!("Ada")).degraded(), "");
+    assert_eq!(client.session(&b).attribute("user"), json!("Ada"));
+    drop(taken);
+
+    // None is left: that is said, with all that were tried.
+    let c = farm.node("C").receiver_port(address.port());
+    let taken = format!(r#"tcpListenMaxPort="{}""#, address.port());
+    let finished = c.receiver_attributes(&taken).run_to_end("run");
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("tcpListenPort"), "{finished:?}");
 }
 
 /// HOW-TO, "Quick Start": `<distributable/>` in `web.xml`.

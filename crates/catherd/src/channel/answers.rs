@@ -65,8 +65,12 @@ pub(super) fn answer(
                 ages,
             })
         }
-        Message::Expired { context, keys } => {
-            delivery.expired(&context, &keys);
+        Message::Expired {
+            context,
+            keys,
+            is_early,
+        } => {
+            delivery.expired(&context, &keys, is_early);
             None
         }
         Message::Touch { context, ages } => {

@@ -97,6 +97,7 @@ pub(super) async fn open_more<E: Env>(
     }
     report(&shared, &call.name, ended);
     link.close();
+    pool.first.repair_when_free();
 }
 
 /// A question that the process answers: a connection that is merely accepted proves nothing.

@@ -419,6 +419,7 @@ impl<E: Env> Driver<E> {
         let view = view_of(&self.membership);
         self.shared.publish(view, self.membership.is_settled());
         self.shared.count(self.membership.counters());
+        self.shared.note_clocks(self.membership.clocks());
         // Behind the view: a request that goes on by this stamp sees the view that belongs to it.
         let has_joined =
             self.membership.state() == MemberState::Ready || self.membership.counters().pauses == 0;

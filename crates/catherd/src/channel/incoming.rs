@@ -77,8 +77,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 Message::Ack(ack).put(None, &mut out);
             }
             if !out.is_empty() {
-                self.stream.write_all(&out).await?;
-                self.stream.flush().await?;
+                // Who has ended needs no answer; what it sent before is read to its end anyway.
+                if self.stream.write_all(&out).await.is_ok() {
+                    let _ = self.stream.flush().await;
+                }
                 out.clear();
             }
             if !is_done {

@@ -47,6 +47,10 @@ pub(super) struct Link {
     keep_alive: KeepAlive,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
+    /// The link is free while at most so many bytes and frames are queued.
+    free: (usize, usize),
+    /// Something was marked since the link was free.
+    has_marks: AtomicBool,
     inner: Mutex<Inner>,
     /// The link's task has something to write, or a deadline to look at.
     stirred: Notify,
@@ -110,6 +114,14 @@ impl Link {
             ack_timeout: shared.outbox.ack_timeout,
             keep_alive,
             is_stirred: AtomicBool::new(false),
+            free: (
+                shared.outbox.queue_bytes_max / shared.pool.links / FREE_SHARE,
+                shared
+                    .outbox
+                    .queue_frames_max
+                    .map_or(usize::MAX, |max| max / shared.pool.links / FREE_SHARE),
+            ),
+            has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 outbox,
                 writer,
@@ -181,6 +193,7 @@ impl Link {
             }
         }
         self.attend();
+        self.tell_if_free();
     }
 
     /// Queues a message that is not numbered, ahead of all frames, and writes what can be.
@@ -196,6 +209,12 @@ impl Link {
             // The member does not read: what it misses it gets when it comes back.
             Err(ControlFull) => self.close(),
         }
+    }
+
+    /// Writes all that is queued, as far as the socket takes it, whatever is acknowledged.
+    pub(super) fn hold_nothing_back(&self) {
+        self.inner.lock().outbox.hold_nothing_back();
+        self.pump();
     }
 
     /// Writes what the rules allow, as far as the socket takes it.
@@ -227,6 +246,33 @@ impl Link {
             }
         }
         self.attend();
+        self.tell_if_free();
+    }
+
+    /// Something was marked over another link, which has ended.
+    pub(super) fn repair_when_free(&self) {
+        self.has_marks.store(true, Ordering::Release);
+        self.tell_if_free();
+    }
+
+    /// What was marked is repaired when its bytes are not in the way of others: the queue has
+    /// drained to a part of its bound, and the member answers.
+    fn tell_if_free(&self) {
+        if !self.has_marks.load(Ordering::Acquire) {
+            return;
+        }
+        {
+            let inner = self.inner.lock();
+            let snapshot = inner.outbox.snapshot(self.surroundings.now());
+            let queued = snapshot.queued_bytes + inner.unsent.len();
+            let has_drained = queued <= self.free.0 && snapshot.queued_frames <= self.free.1;
+            if inner.closed || snapshot.is_suspect || !has_drained {
+                return;
+            }
+        }
+        if self.has_marks.swap(false, Ordering::AcqRel) {
+            self.delivery.link_free(self.member);
+        }
     }
 
     /// What has become of a frame.
@@ -283,6 +329,7 @@ impl Link {
             joined_frames: snapshot.counters.joined,
             shrunk_frames: snapshot.counters.shrunk,
             shed_frames: snapshot.counters.shed,
+            marked_buckets: 0,
         }
     }
 
@@ -396,6 +443,7 @@ impl Link {
                 () = self.surroundings.sleep_until(at) => {
                     self.inner.lock().outbox.handle_timeout(self.surroundings.now());
                     self.attend();
+                    self.tell_if_free();
                 }
             }
             if self.retires() {
@@ -515,8 +563,13 @@ impl Link {
                     pool.found_answering(self);
                 }
             }
-            OutboxEffect::Marked { context, key } => {
-                self.delivery.marked(self.member, context, key);
+            OutboxEffect::Marked {
+                context,
+                key,
+                class,
+            } => {
+                self.delivery.marked(self.member, context, key, class);
+                self.has_marks.store(true, Ordering::Release);
             }
             OutboxEffect::Ended { context, key } => {
                 self.delivery.ended_at(self.member, context, key);
@@ -528,6 +581,9 @@ impl Link {
 fn noop_context() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
+
+/// A queue with at most this part of what it may hold has drained.
+const FREE_SHARE: usize = 4;
 
 /// The room for one read.
 pub(super) const READ_BYTES: usize = 32 * 1024;

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catherd_core::key::Key;
-use catherd_core::link::{Applied, ContextId, Frame};
+use catherd_core::link::{Applied, ContextId, Frame, FrameClass};
 use catherd_core::membership::{self, Member};
 use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::placement::Placement;
@@ -112,6 +112,12 @@ pub trait Channel: Debug + Send + Sync + 'static {
     /// What is on its way to a member.
     fn link_status(&self, to: Incarnation) -> LinkStatus;
 
+    /// How many milliseconds the wall clock of a member is ahead of this node's; behind, if
+    /// negative. `None` as long as it has not said.
+    fn clock_ahead_ms(&self, _of: Incarnation) -> Option<i64> {
+        None
+    }
+
     /// What the channel counts, by name.
     fn counters(&self) -> std::collections::BTreeMap<String, u64>;
 
@@ -171,14 +177,17 @@ pub trait Delivery: Debug + Send + Sync + 'static {
         ages: &[(Key, Duration)],
     ) -> Vec<(Key, Duration)>;
 
-    /// Nobody uses these sessions: they are over.
-    fn expired(&self, context: &str, keys: &[Key]);
+    /// Nobody uses these sessions: they are over; early ones ended to make room.
+    fn expired(&self, context: &str, keys: &[Key], is_early: bool);
 
     /// The payload of a frame with all that has come to a session since a revision of this node.
     fn encode(&self, context: ContextId, key: Key, since: Option<u64>) -> Option<Bytes>;
 
     /// A member may lack something of this session: it needs repair there.
-    fn marked(&self, at: Incarnation, context: ContextId, key: Key);
+    fn marked(&self, at: Incarnation, context: ContextId, key: Key, class: FrameClass);
+
+    /// After something was marked: the queue to this member has drained.
+    fn link_free(&self, to: Incarnation);
 
     /// A write met a tombstone at this member: the session has ended, and not here yet.
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key);

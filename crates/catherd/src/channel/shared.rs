@@ -50,6 +50,8 @@ pub(super) struct Shared {
     /// Whether all that has been heard has been met.
     pub(super) met: watch::Sender<bool>,
     pub(super) counters: Mutex<BTreeMap<String, u64>>,
+    /// How many milliseconds the wall clock of each member is ahead.
+    pub(super) clocks: Mutex<BTreeMap<Incarnation, i64>>,
 }
 
 #[derive(Clone, Copy)]
@@ -107,6 +109,7 @@ impl Shared {
             view: watch::Sender::new(Arc::new(view)),
             met: watch::Sender::new(false),
             counters: Mutex::default(),
+            clocks: Mutex::default(),
         }
     }
 
@@ -223,6 +226,10 @@ impl Shared {
         });
         self.met
             .send_if_modified(|published| std::mem::replace(published, met) != met);
+    }
+
+    pub(super) fn note_clocks(&self, clocks: impl Iterator<Item = (Incarnation, i64)>) {
+        *self.clocks.lock() = clocks.collect();
     }
 
     pub(super) fn count(&self, counters: &MembershipCounters) {

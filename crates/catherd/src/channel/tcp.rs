@@ -25,7 +25,7 @@ use super::heartbeats;
 use super::pool::PoolConfig;
 use super::shared::{Joining, Shared};
 use super::{Channel, Delivery, Fetch, Fetched, Ticket, Unanswered, View};
-use crate::cluster::LinkStatus;
+use crate::cluster::{Event, LinkStatus};
 use crate::env::{Env, Group};
 use crate::surroundings::Surroundings;
 
@@ -224,6 +224,10 @@ impl Channel for TcpChannel {
             .map_or_else(LinkStatus::default, |pool| pool.status())
     }
 
+    fn clock_ahead_ms(&self, of: Incarnation) -> Option<i64> {
+        self.shared.clocks.lock().get(&of).copied()
+    }
+
     fn counters(&self) -> BTreeMap<String, u64> {
         self.shared.counters.lock().clone()
     }
@@ -293,8 +297,12 @@ impl Channel for TcpChannel {
         async move {
             let deadline = sleep.now() + within;
             let pools = shared.pools();
+            let links: Vec<_> = pools.iter().flat_map(|pool| pool.links()).collect();
+            for link in &links {
+                link.hold_nothing_back();
+            }
             let drained = async {
-                for link in pools.iter().flat_map(|pool| pool.links()) {
+                for link in &links {
                     std::future::poll_fn(|cx| link.poll_drained(cx)).await;
                 }
                 true
@@ -304,6 +312,19 @@ impl Channel for TcpChannel {
                 drained = drained => drained,
                 () = sleep.sleep_until(deadline) => false,
             };
+            for link in &links {
+                let LinkStatus {
+                    queued_frames,
+                    unacknowledged_frames,
+                    ..
+                } = link.status();
+                let frames = queued_frames + unacknowledged_frames;
+                if frames > 0 {
+                    let name = link.name.clone();
+                    let event = Event::Undelivered { name, frames };
+                    shared.delivery.happened(event);
+                }
+            }
             // A driver that has ended has closed everything.
             let _ = shared.driver.send(Input::Leave { queues_empty }).await;
             // Who has read the goodbye closes its connections. A socket that is closed here while

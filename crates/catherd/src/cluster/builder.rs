@@ -364,12 +364,9 @@ impl ClusterBuilder {
 
     fn to_node<E: Env>(&self, env: &E) -> Arc<Node> {
         let surroundings = Arc::new(env.clone());
-        Arc::new(Node::new(
-            self.name.clone(),
-            &self.cluster_id,
-            (self.mode, self.wait_for_ack),
-            surroundings,
-        ))
+        let mut node = Node::new(self.name.clone(), &self.cluster_id, self.mode, surroundings);
+        node.waits_for_ack = self.wait_for_ack;
+        Arc::new(node)
     }
 
     fn check(&self) -> Result<(), StartError> {

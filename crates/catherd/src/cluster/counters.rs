@@ -48,8 +48,14 @@ counters! {
     sessions_created,
     /// Sessions that were not made because the table was full.
     sessions_refused,
-    /// Sessions that ended here: invalidated, idle, abandoned.
+    /// Sessions that ended early, because the table was full: each was used once, and nobody was
+    /// logged in.
+    sessions_ended_early,
+    /// Sessions that ended here: invalidated, idle, past their lifetime,
+    /// abandoned, early, or logged out with their user.
     sessions_ended,
+    /// Copies of sessions that ended because all sessions of their user were ended.
+    sessions_logged_out,
     /// Copies that were dropped because nobody used them.
     sessions_expired,
     /// Batches of idle sessions that this node asked the members about.
@@ -74,6 +80,8 @@ counters! {
     /// Sessions that were fetched from a member because they differed, besides the transfer at the
     /// start.
     sessions_repaired,
+    /// Buckets whose digests were sent to a member to be compared: 4096 for a whole context.
+    buckets_compared,
     /// Requests whose session was taken over from a node that is gone.
     takeovers,
     /// Answers that said `Catherd-Degraded: durability`.

@@ -21,6 +21,14 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// This node leaves, and a member has not acknowledged in time what was meant for it; the other
+    /// members may have it.
+    Undelivered {
+        /// Its name.
+        name: String,
+        /// How many frames, one or more.
+        frames: u64,
+    },
     /// This node has its state and is waited for.
     Ready,
     /// A session ended here.
@@ -38,6 +46,16 @@ pub enum Event {
         context: String,
         /// How many.
         count: u64,
+    },
+    /// As many sessions are here as may be (`maxActiveSessions`), and more were to be made; once a
+    /// second. What ended early has an event of its own each as well.
+    TableFull {
+        /// The context's name.
+        context: String,
+        /// How many ended to make room: used once, and nobody logged in.
+        ended: u64,
+        /// How many were not made for want of such.
+        refused: u64,
     },
     /// Two nodes wrote the same registers without knowing of each other.
     Conflict {
@@ -106,8 +124,14 @@ pub enum Event {
 pub enum SessionEnd {
     /// The application ended it.
     Invalidated,
+    /// All sessions of its user were ended.
+    LoggedOut,
     /// Nobody used it for its idle limit.
     Idle,
+    /// It was as old as a session may become, however much it was used.
+    Lifetime,
+    /// It was used once, nobody was logged in, and the table was full.
+    Early,
     /// The request that made it did not come to its end: no client has its key.
     Abandoned,
 }
@@ -159,6 +183,14 @@ impl Event {
             Self::MemberRecovered { name } => {
                 info!(node, member = name, "member acknowledges again");
             }
+            Self::Undelivered { name, frames } => {
+                warn!(
+                    node,
+                    member = name,
+                    frames,
+                    "leaving although a member has not acknowledged all"
+                );
+            }
             Self::Ready => info!(node, "ready"),
             Self::SessionDestroyed {
                 context,
@@ -176,6 +208,19 @@ impl Event {
             Self::SessionsExpired { context, count } => {
                 info!(node, context, count, "sessions expired");
             }
+            Self::TableFull {
+                context,
+                ended,
+                refused,
+            } => warn!(
+                node,
+                context,
+                ended,
+                refused,
+                left_out = some(left_out),
+                "table full (maxActiveSessions); sessions used once make room, or new ones are \
+                 refused"
+            ),
             Self::Conflict {
                 context,
                 session,
@@ -262,6 +307,10 @@ fn log_member(event: &MemberEvent, node: &str, left_out: u64) {
         }
         MemberEvent::NameTaken { .. } | MemberEvent::OurNameTaken(_) => {
             error!(node, left_out, "{event}");
+        }
+        MemberEvent::ClockDiffers(who, ahead_ms) => {
+            let ahead_seconds = ahead_ms / 1000;
+            warn!(node, member = who.name, ahead_seconds, "{event}");
         }
         MemberEvent::Refused(..) | MemberEvent::SettingsDiffer(_) | MemberEvent::Full(_) => {
             warn!(node, left_out, "{event}");

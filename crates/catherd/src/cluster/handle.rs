@@ -9,7 +9,7 @@ use catherd_core::membership::Member;
 use super::builder::ClusterBuilder;
 use super::events::Events;
 use super::node::Node;
-use super::status::{ContextStatus, MemberStatus, Status};
+use super::status::{ContextStatus, LinkStatus, MemberStatus, Status};
 use crate::channel::{Channel, View};
 use crate::context::{ContextBuilder, ContextInner};
 
@@ -165,7 +165,11 @@ impl Cluster {
             incarnation: member.incarnation.to_string(),
             address: member.address,
             domain: member.domain.clone(),
-            link: self.node.channel().link_status(member.incarnation),
+            clock_ahead_ms: self.node.channel().clock_ahead_ms(member.incarnation),
+            link: LinkStatus {
+                marked_buckets: self.node.repair.marked(member.incarnation),
+                ..self.node.channel().link_status(member.incarnation)
+            },
         }
     }
 }

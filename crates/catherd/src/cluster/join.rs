@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use super::events::Event;
 use super::node::Node;
-use super::pull::{BUCKETS, Meter};
+use super::pull::{BUCKETS, Buckets, Meter};
 use super::status::TransferStatus;
 use crate::channel::View;
 use crate::context::{ContextInner, OnTransferTimeout};
@@ -145,9 +145,8 @@ impl Node {
         pull: Pull,
         meter: &Meter,
     ) -> (Pull, bool) {
-        let pulled = self
-            .pull(context, pull.from, pull.buckets.clone(), false, meter)
-            .await;
+        let buckets = Buckets::Range(pull.buckets.clone());
+        let pulled = self.pull(context, pull.from, &buckets, false, meter).await;
         (pull, pulled.is_ok())
     }
 

@@ -1,14 +1,14 @@
 //! What all parts of a node share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use catherd_core::key::Key;
-use catherd_core::link::{Applied, ContextId};
-use catherd_core::membership::MemberEvent;
+use catherd_core::link::{Applied, ContextId, FrameClass};
+use catherd_core::membership::{MemberEvent, MemberName};
 use catherd_core::message::{Answer, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
 use catherd_core::sync::{Comparison, Summaries};
@@ -32,8 +32,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     incarnation: AtomicU64,
     pub(crate) mode: Mode,
-    /// Whether an answer leaves only when the members have what it says.
-    pub(crate) is_confirmed: bool,
+    /// Whether a synchronous write is confirmed when members have applied it (`waitForAck`).
+    pub(super) waits_for_ack: bool,
     pub(crate) digest_key: DigestKey,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) counters: Counters,
@@ -48,22 +48,22 @@ pub(crate) struct Node {
     pub(super) repair: Repair,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Names of all members that were ever in the view.
-    known: Mutex<BTreeSet<String>>,
+    /// Names of all members that were ever in the view, and under which each process was.
+    known: Mutex<(BTreeSet<String>, BTreeMap<Incarnation, String>)>,
 }
 
 impl Node {
     pub(super) fn new(
         name: String,
         cluster_id: &str,
-        (mode, wait_for_ack): (Mode, bool),
+        mode: Mode,
         surroundings: Arc<dyn Surroundings>,
     ) -> Self {
         Self {
             name,
             incarnation: AtomicU64::new(surroundings.draw_incarnation().bits()),
             mode,
-            is_confirmed: mode.is_synchronous() && wait_for_ack,
+            waits_for_ack: true,
             digest_key: DigestKey::new(cluster_id),
             surroundings,
             counters: Counters::default(),
@@ -146,7 +146,7 @@ impl Node {
     pub(crate) fn compare_soon(&self) {
         let now = self.surroundings.now();
         for member in &self.channel().view().members {
-            self.repair.soon(member.incarnation, now, true);
+            self.repair.soon(member.incarnation, now);
         }
     }
 
@@ -179,13 +179,27 @@ impl Node {
 
     /// Whether the node with this name was ever in the view, or is this one.
     pub(crate) fn has_known(&self, name: &str) -> bool {
-        name == self.name || self.known.lock().contains(name)
+        name == self.name || self.known.lock().0.contains(name)
     }
 
-    fn note_known(&self, name: &str) {
+    /// Whether a write that was confirmed without a word is on another member.
+    pub(crate) fn confirms_what_is_applied(&self) -> bool {
+        self.mode.is_synchronous() && self.waits_for_ack
+    }
+
+    /// The name of a process that was ever in the view.
+    pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<String> {
+        self.known.lock().1.get(&incarnation).cloned()
+    }
+
+    fn note_known(&self, who: &MemberName) {
         let mut known = self.known.lock();
-        if known.len() < KNOWN_MAX {
-            known.insert(name.to_owned());
+        let (names, processes) = &mut *known;
+        if names.len() < KNOWN_MAX {
+            names.insert(who.name.clone());
+        }
+        if processes.len() < KNOWN_MAX {
+            processes.insert(who.incarnation, who.name.clone());
         }
     }
 
@@ -276,8 +290,12 @@ impl Delivery for Node {
             return Summaries::default();
         };
         let summaries = comparison.answer(&context.table);
-        if comparison.is_mutual && comparison.is_unequal(&context.table) {
-            self.repair.soon(from, self.surroundings.now(), false);
+        if comparison.is_mutual {
+            let unequal = comparison.unequal(&context.table);
+            if !unequal.is_empty() {
+                let now = self.surroundings.now();
+                self.repair.pull_from(from, now, context.id, &unequal);
+            }
         }
         summaries
     }
@@ -298,9 +316,11 @@ impl Delivery for Node {
             .map_or_else(Vec::new, |context| context.used(from, ages))
     }
 
-    fn expired(&self, context: &str, keys: &[Key]) {
-        if let Some(context) = self.named(context) {
-            context.expired(keys);
+    fn expired(&self, context: &str, keys: &[Key], is_early: bool) {
+        match self.named(context) {
+            Some(context) if is_early => context.ended_early(keys),
+            Some(context) => context.expired(keys),
+            None => {}
         }
     }
 
@@ -308,9 +328,14 @@ impl Delivery for Node {
         self.numbered(context)?.encode_since(key, since)
     }
 
-    fn marked(&self, at: Incarnation, _context: ContextId, _key: Key) {
-        self.counters.marked_for_repair.add(1);
-        self.repair.soon(at, self.surroundings.now(), true);
+    fn marked(&self, at: Incarnation, context: ContextId, key: Key, class: FrameClass) {
+        if let Some(context) = self.numbered(context) {
+            self.mark(at, &context, key, class == FrameClass::Tombstone);
+        }
+    }
+
+    fn link_free(&self, to: Incarnation) {
+        self.repair.link_free(to, self.surroundings.now());
     }
 
     fn ended_at(&self, member: Incarnation, context: ContextId, key: Key) {
@@ -346,9 +371,9 @@ impl Delivery for Node {
             // What was on the old connection may be lost.
             Event::Member(MemberEvent::Reopened(who, _)) => {
                 self.repair
-                    .soon(who.incarnation, self.surroundings.now(), true);
+                    .reopened(who.incarnation, self.surroundings.now());
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_known(&who.name),
+            Event::Member(MemberEvent::Added(who)) => self.note_known(who),
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::key::Key;
-use catherd_core::sync::{Comparison, Look};
+use catherd_core::session::Fragment;
+use catherd_core::sync::{Comparison, Look, Marks, Summaries};
 use catherd_core::version::Incarnation;
 
 use super::node::Node;
@@ -14,13 +15,46 @@ use crate::channel::{Fetch, Unanswered};
 use crate::context::ContextInner;
 
 /// Into how many buckets the tables are folded to be compared.
-pub(super) const BUCKETS: u32 = 4096;
+pub(super) const BUCKETS: u32 = Marks::SIZE;
 
 /// How long a member has for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// One fetch asks for at most this many sessions.
 const FETCH_MAX: usize = 256;
+
+/// How often in a row less is asked for before a member has failed.
+const RETRIES: u32 = 2;
+
+/// A fetch without an answer is followed by one of this part of it: an answer may have been too
+/// large for the link.
+const RETRY_SHARE: usize = 8;
+
+/// Which buckets of a context are compared.
+#[derive(Clone, Debug)]
+pub(super) enum Buckets {
+    Range(Range<u32>),
+    Marked(Marks),
+}
+
+impl Buckets {
+    /// A comparison of those from `first` on.
+    fn compare(&self, context: &ContextInner, first: u32, is_mutual: bool) -> Comparison {
+        match self {
+            Self::Range(range) => {
+                Comparison::of(&context.table, BUCKETS, first..range.end, is_mutual)
+            }
+            Self::Marked(marks) => Comparison::of_marked(&context.table, marks, first, is_mutual),
+        }
+    }
+
+    fn first(&self) -> u32 {
+        match self {
+            Self::Range(range) => range.start,
+            Self::Marked(_) => 0,
+        }
+    }
+}
 
 /// What has been pulled so far, for whoever wants to see it.
 #[derive(Debug, Default)]
@@ -36,26 +70,22 @@ impl Node {
         &self,
         context: &Arc<ContextInner>,
         from: Incarnation,
-        buckets: Range<u32>,
+        buckets: &Buckets,
         is_mutual: bool,
         meter: &Meter,
     ) -> Result<Look, Unanswered> {
         let mut look = Look::default();
-        let mut first = buckets.start;
+        let mut first = buckets.first();
         loop {
-            let range = first..buckets.end;
-            let comparison = Comparison::of(&context.table, BUCKETS, range, is_mutual);
-            let deadline = self.surroundings.now() + ANSWER_TIME;
-            let compared = self
-                .channel()
-                .compare(from, context.name.clone(), comparison, deadline);
-            let summaries = compared.await?;
+            let comparison = buckets.compare(context, first, is_mutual);
+            let end = comparison.buckets().end;
+            let summaries = self.compare_at(context, from, comparison).await?;
             look.add(Look::at(&summaries, &context.table));
             self.fetch_all(context, from, summaries.wanted(&context.table), meter)
                 .await?;
             match summaries.next {
                 // A member that names the same bucket for ever gives nothing new.
-                Some(next) if next > first && next < buckets.end => first = next,
+                Some(next) if next > first && next < end => first = next,
                 Some(_) => return Err(Unanswered),
                 None => return Ok(look),
             }
@@ -69,13 +99,24 @@ impl Node {
         at: Incarnation,
         before: &Look,
     ) -> Result<u64, Unanswered> {
-        let comparison = Comparison::of(&context.table, BUCKETS, 0..BUCKETS, false);
-        let deadline = self.surroundings.now() + ANSWER_TIME;
-        let compared = self
-            .channel()
-            .compare(at, context.name.clone(), comparison, deadline);
-        let summaries = compared.await?;
+        let buckets = Buckets::Marked(before.buckets());
+        let comparison = buckets.compare(context, 0, false);
+        let summaries = self.compare_at(context, at, comparison).await?;
         Ok(Look::at(&summaries, &context.table).still_differing(before))
+    }
+
+    async fn compare_at(
+        &self,
+        context: &ContextInner,
+        at: Incarnation,
+        comparison: Comparison,
+    ) -> Result<Summaries, Unanswered> {
+        let deadline = self.surroundings.now() + ANSWER_TIME;
+        let buckets = comparison.digests.len() as u64;
+        self.counters.buckets_compared.add(buckets);
+        self.channel()
+            .compare(at, context.name.clone(), comparison, deadline)
+            .await
     }
 
     /// Fetches sessions that a member has and this node lacks, in the background.
@@ -89,8 +130,9 @@ impl Node {
         self.surroundings.spawn(Box::pin(async move {
             // Without an answer the next touch, or the repair, finds the same gap.
             let _ = node
-                .fetch_all(&context, from, keys, &Meter::default())
+                .fetch_all(&context, from, keys.clone(), &Meter::default())
                 .await;
+            context.used_elsewhere(&keys);
         }));
     }
 
@@ -101,8 +143,9 @@ impl Node {
         mut keys: Vec<Key>,
         meter: &Meter,
     ) -> Result<(), Unanswered> {
+        let (mut most, mut failures) = (FETCH_MAX, 0);
         while !keys.is_empty() {
-            let batch = &keys[..keys.len().min(FETCH_MAX)];
+            let batch = &keys[..keys.len().min(most)];
             let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
             let deadline = self.surroundings.now() + ANSWER_TIME;
             let fetch = Fetch {
@@ -110,12 +153,26 @@ impl Node {
                 wanted,
                 route: String::new(),
             };
-            let answers = self.channel().fetch(from, fetch, deadline).await?.answers;
-            if answers.is_empty() {
-                return Err(Unanswered);
-            }
+            let mut answers = match self.channel().fetch(from, fetch, deadline).await {
+                Ok(fetched) if fetched.answers.is_empty() => return Err(Unanswered),
+                Ok(fetched) => fetched.answers,
+                Err(Unanswered) if failures < RETRIES && batch.len() > 1 => {
+                    failures += 1;
+                    most = (batch.len() / RETRY_SHARE).max(1);
+                    continue;
+                }
+                Err(Unanswered) => return Err(Unanswered),
+            };
+            failures = 0;
+            most = (most * 2).min(FETCH_MAX);
             // Members answer in the order of the question, as far as a message goes.
             let answered = answers.len().min(batch.len());
+            // Before the ends that it led to there: so that the application of this node hears of
+            // those of its own sessions.
+            answers.sort_by_key(|answer| {
+                let fragment = answer.fragment.as_ref();
+                !fragment.is_some_and(Fragment::is_generation)
+            });
             for answer in answers {
                 let Some(fragment) = answer.fragment else {
                     continue;

@@ -1,10 +1,13 @@
-//! The repair that runs on: every pair of members compares what it holds, after a split at once
-//! and every half minute in any case, and each pulls what it lacks.
+//! The repair that runs on: members compare what they hold, and each pulls what it lacks. When, and
+//! which of it, is decided by the [`Schedule`]; here it is done.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use catherd_core::key::Key;
+use catherd_core::link::ContextId;
+use catherd_core::sync::{Due, Marks, Schedule, Scope};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use parking_lot::Mutex;
@@ -12,112 +15,68 @@ use tokio::sync::Notify;
 
 use super::events::Event;
 use super::node::Node;
-use super::pull::Meter;
+use super::pull::{BUCKETS, Buckets, Meter};
 use crate::channel::Unanswered;
+use crate::context::ContextInner;
 
 /// When to compare with whom, and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
     schedule: Mutex<Schedule>,
+    /// Something may be due earlier than it was.
     stirred: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Schedule {
-    pairs: BTreeMap<Incarnation, Pair>,
-    interval: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Pair {
-    due: Time,
-    /// Whether the member is asked to pull as well.
-    is_mutual: bool,
-    /// How many sessions differed at the last two looks.
-    differing: u64,
-    /// Whether there was a look at all.
-    is_compared: bool,
-}
-
-/// A pair that still differs is looked at again after this.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// A pair that could not be compared is tried again after this: what is slow is not to be asked
-/// more often for that.
-const AFTER_NO_ANSWER: Duration = Duration::from_secs(10);
-
 impl Repair {
     pub(super) fn set_interval(&self, interval: Duration) {
-        self.schedule.lock().interval = Some(interval);
+        self.schedule.lock().set_interval(interval);
     }
 
-    /// Compare with this member soon: it has come, come back, or may lack something.
-    pub(crate) fn soon(&self, with: Incarnation, now: Time, is_mutual: bool) {
-        let mut schedule = self.schedule.lock();
-        if let Some(pair) = schedule.pairs.get_mut(&with) {
-            pair.due = pair.due.min(now);
-            pair.is_mutual |= is_mutual;
-            self.stirred.notify_one();
-        }
+    /// Compare everything with this member soon: it may lack what came to life here.
+    pub(super) fn soon(&self, with: Incarnation, now: Time) {
+        self.stir(|schedule| schedule.soon(now, with));
+    }
+
+    /// A member is connected again, and may have missed anything.
+    pub(super) fn reopened(&self, with: Incarnation, now: Time) {
+        self.stir(|schedule| schedule.reopened(now, with));
+    }
+
+    /// A member may lack what is in these buckets.
+    pub(super) fn mark(&self, at: Incarnation, context: ContextId, buckets: &Marks) {
+        self.schedule.lock().mark(at, context, buckets);
+    }
+
+    /// The queue to a member has drained.
+    pub(super) fn link_free(&self, to: Incarnation, now: Time) {
+        self.stir(|schedule| schedule.link_free(now, to));
+    }
+
+    /// A member has these buckets otherwise.
+    pub(super) fn pull_from(
+        &self,
+        from: Incarnation,
+        now: Time,
+        context: ContextId,
+        buckets: &Marks,
+    ) {
+        self.stir(|schedule| schedule.pull_from(now, from, context, buckets));
     }
 
     /// How many sessions differ from what members hold, by the last looks; `None` while there was
     /// none.
     pub(super) fn differing(&self) -> Option<u64> {
-        let schedule = self.schedule.lock();
-        let compared = schedule.pairs.values().filter(|pair| pair.is_compared);
-        compared.map(|pair| pair.differing).reduce(|a, b| a + b)
+        self.schedule.lock().differing()
     }
 
-    /// Keeps one pair for each of `members`; who is new is due at once.
-    fn keep(&self, members: &[Incarnation], now: Time) {
-        let mut schedule = self.schedule.lock();
-        schedule.pairs.retain(|member, _| members.contains(member));
-        for &member in members {
-            schedule.pairs.entry(member).or_insert(Pair {
-                due: now,
-                is_mutual: true,
-                differing: 0,
-                is_compared: false,
-            });
-        }
+    /// How many buckets a member may lack something of.
+    pub(super) fn marked(&self, at: Incarnation) -> u64 {
+        self.schedule.lock().marked(at) as u64
     }
 
-    fn next_due(&self) -> Option<Time> {
-        self.schedule
-            .lock()
-            .pairs
-            .values()
-            .map(|pair| pair.due)
-            .min()
-    }
-
-    /// Takes the pair that is due, and files it for its next turn.
-    fn take_due(&self, now: Time) -> Option<(Incarnation, bool)> {
-        let mut schedule = self.schedule.lock();
-        let interval = schedule.interval.unwrap_or(Duration::from_secs(30));
-        let due = schedule.pairs.iter_mut().find(|(_, pair)| pair.due <= now);
-        let (&member, pair) = due?;
-        pair.due = now + interval;
-        // The next round asks again, unless somebody wants it sooner and alone.
-        Some((member, std::mem::replace(&mut pair.is_mutual, true)))
-    }
-
-    fn note(&self, with: Incarnation, now: Time, outcome: Result<u64, Unanswered>) {
-        let mut schedule = self.schedule.lock();
-        let Some(pair) = schedule.pairs.get_mut(&with) else {
-            return;
-        };
-        match outcome {
-            Ok(differing) => {
-                pair.differing = differing;
-                pair.is_compared = true;
-                if differing > 0 {
-                    pair.due = pair.due.min(now + AGAIN);
-                }
-            }
-            Err(Unanswered) => pair.due = pair.due.min(now + AFTER_NO_ANSWER),
-        }
+    fn stir(&self, change: impl FnOnce(&mut Schedule)) {
+        change(&mut self.schedule.lock());
+        self.stirred.notify_one();
     }
 }
 
@@ -136,16 +95,19 @@ impl Node {
                 .filter(|member| member.domain == view.myself.domain);
             let members: Vec<_> = near.map(|member| member.incarnation).collect();
             let now = self.surroundings.now();
-            self.repair.keep(&members, now);
-            // Until it has its own state a node has nothing to compare.
-            if view.am_ready()
-                && let Some((member, is_mutual)) = self.repair.take_due(now)
-            {
-                let outcome = self.compare_all(member, is_mutual).await;
-                self.repair.note(member, self.surroundings.now(), outcome);
+            let (due, next) = {
+                let mut schedule = self.repair.schedule.lock();
+                schedule.members(now, &members);
+                // Until it has its own state a node has nothing to compare.
+                let due = view.am_ready().then(|| schedule.take_due(now)).flatten();
+                (due, schedule.poll_timeout().filter(|_| view.am_ready()))
+            };
+            if let Some(due) = due {
+                let differing = self.compare_with(&due).await.ok();
+                let now = self.surroundings.now();
+                self.repair.schedule.lock().note(now, due, differing);
                 continue;
             }
-            let next = self.repair.next_due().filter(|_| view.am_ready());
             let surroundings = Arc::clone(&self.surroundings);
             let due = async move {
                 match next {
@@ -163,39 +125,55 @@ impl Node {
         }
     }
 
-    /// Pulls from a member in every context, and looks again at what differed.
-    async fn compare_all(
-        self: &Arc<Self>,
-        with: Incarnation,
-        is_mutual: bool,
-    ) -> Result<u64, Unanswered> {
+    /// A frame was not delivered to a member. Of a change of id only one of the two keys is known
+    /// here, so that may be anywhere; it is rare.
+    pub(super) fn mark(&self, at: Incarnation, context: &ContextInner, key: Key, is_end: bool) {
+        self.counters.marked_for_repair.add(1);
+        let is_change_of_id = is_end && !context.has_ended(key);
+        let buckets = if is_change_of_id {
+            Marks::all()
+        } else {
+            [key].into_iter().collect()
+        };
+        self.repair.mark(at, context.id, &buckets);
+    }
+
+    /// Pulls from a member in every context that is to be compared, and looks again at what
+    /// differed: how much of it still does.
+    async fn compare_with(self: &Arc<Self>, due: &Due) -> Result<u64, Unanswered> {
         let mut differing = 0;
         for context in self.contexts() {
-            if !context.manager.is_replicated() {
+            let buckets = match &due.scope {
+                Scope::Everything => Some(Buckets::Range(0..BUCKETS)),
+                Scope::Marked(marked) => marked.get(&context.id).cloned().map(Buckets::Marked),
+            };
+            let Some(buckets) = buckets.filter(|_| context.manager.is_replicated()) else {
                 continue;
-            }
+            };
             let meter = Meter::default();
-            let whole = 0..super::pull::BUCKETS;
-            let look = self.pull(&context, with, whole, is_mutual, &meter).await?;
+            let look = self
+                .pull(&context, due.with, &buckets, due.is_mutual, &meter)
+                .await?;
             if look.is_empty() {
                 continue;
             }
-            differing += self.look_again(&context, with, &look).await?;
-            let repaired = meter.sessions.load(std::sync::atomic::Ordering::Relaxed);
-            self.counters.sessions_repaired.add(repaired);
-            if repaired > 0 {
-                let name = self
-                    .channel()
-                    .view()
-                    .member(with)
-                    .map(|member| member.name.clone());
-                self.emit(Event::Repaired {
-                    context: context.name.clone(),
-                    member: name.unwrap_or_default(),
-                    sessions: repaired,
-                });
-            }
+            differing += self.look_again(&context, due.with, &look).await?;
+            self.tell_repaired(&context, due.with, &meter);
         }
         Ok(differing)
+    }
+
+    fn tell_repaired(&self, context: &ContextInner, with: Incarnation, meter: &Meter) {
+        let repaired = meter.sessions.load(Ordering::Relaxed);
+        self.counters.sessions_repaired.add(repaired);
+        if repaired > 0 {
+            let view = self.channel().view();
+            let name = view.member(with).map(|member| member.name.clone());
+            self.emit(Event::Repaired {
+                context: context.name.clone(),
+                member: name.unwrap_or_default(),
+                sessions: repaired,
+            });
+        }
     }
 }

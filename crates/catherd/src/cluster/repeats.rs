@@ -20,6 +20,7 @@ pub(super) enum Reason {
     OurNameTaken,
     SettingsDiffer,
     Full,
+    TableFull(String),
 }
 
 impl Reason {
@@ -32,6 +33,7 @@ impl Reason {
             Event::Member(MemberEvent::OurNameTaken(_)) => Some(Self::OurNameTaken),
             Event::Member(MemberEvent::SettingsDiffer(_)) => Some(Self::SettingsDiffer),
             Event::Member(MemberEvent::Full(_)) => Some(Self::Full),
+            Event::TableFull { context, .. } => Some(Self::TableFull(context.clone())),
             _ => None,
         }
     }
@@ -124,12 +126,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_not_in_the_log_is_counted_and_in_the_stream() {
         let host = Network::new(1).host([10, 0, 0, 1]);
-        let node = Node::new(
-            "A".to_owned(),
-            "one",
-            (Mode::Synchronous, true),
-            Arc::new(host),
-        );
+        let node = Node::new("A".to_owned(), "one", Mode::Synchronous, Arc::new(host));
         let mut events = node.events();
         let event = Event::BadConnection {
             from: "10.0.0.9:4000".to_owned(),

@@ -45,6 +45,9 @@ pub struct MemberStatus {
     pub address: SocketAddr,
     /// Its domain.
     pub domain: String,
+    /// By how many milliseconds its wall clock is ahead of this node's, as its last heartbeat said;
+    /// behind, if negative. Absent as long as it has not said. Nothing is ordered by it.
+    pub clock_ahead_ms: Option<i64>,
     /// What is on its way to it.
     pub link: LinkStatus,
 }
@@ -83,6 +86,9 @@ pub struct LinkStatus {
     pub shrunk_frames: u64,
     /// Frames that were dropped, since there was no room; their sessions are marked for repair.
     pub shed_frames: u64,
+    /// Buckets that the member may lack something of, since a write for it was shed or not
+    /// acknowledged in time. They are compared when the queue has drained.
+    pub marked_buckets: u64,
 }
 
 impl LinkStatus {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use catherd_core::placement::Placement;
 use parking_lot::Mutex;
 
+use super::room::Room;
 use super::table::SessionTable;
 use super::{ContextInner, Filter};
 use crate::cluster::Node;
@@ -41,6 +42,7 @@ pub struct Manager {
     pub(crate) use_dirty_flag: bool,
     pub(crate) session_bytes_max: usize,
     pub(crate) max_active_sessions: Option<usize>,
+    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) access_timeout: Duration,
     pub(crate) stale: Stale,
     pub(crate) tombstone_life: Option<Duration>,
@@ -78,6 +80,7 @@ impl Manager {
             use_dirty_flag: true,
             session_bytes_max: 1 << 20,
             max_active_sessions: None,
+            max_lifetime: None,
             access_timeout: Duration::from_millis(1000),
             stale: Stale::Degraded,
             tombstone_life: None,
@@ -113,10 +116,21 @@ impl Manager {
         self
     }
 
-    /// How many sessions may be live here; a new one beyond it is refused. No limit by default.
+    /// How many sessions may be live here, copies included. For one beyond it another ends that
+    /// was made here and used once only, and in which nobody is logged in; if there is none, the
+    /// new one is refused. No limit by default. Requests that come at once may go beyond it by a
+    /// session each.
     #[must_use]
     pub fn max_active_sessions(mut self, sessions: usize) -> Self {
         self.max_active_sessions = Some(sessions);
+        self
+    }
+
+    /// How old a session may become, however much it is used; no limit by default. Then it ends on
+    /// all nodes. A change of id makes it no younger. Should be equal on all nodes.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
         self
     }
 
@@ -383,9 +397,10 @@ impl ContextBuilder {
             },
             rewrites_route: self.rewrite_route,
             filter: self.filter,
+            table: SessionTable::new(node.digest_key, self.manager.max_lifetime),
+            room: Room::default(),
             manager: self.manager,
             max_inactive: self.max_inactive,
-            table: SessionTable::new(node.digest_key),
             transfer: Mutex::default(),
             node: Arc::clone(node),
         })?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use catherd_core::expiry::{Held, Inquiry, Use, Verdict};
 use catherd_core::key::Key;
+use catherd_core::link::FrameClass;
 use catherd_core::message::Message;
 use catherd_core::placement::Placement;
 use catherd_core::session::{Entry, State};
@@ -30,15 +31,24 @@ impl ContextInner {
     /// nobody uses here.
     pub(crate) fn sweep(self: &Arc<Self>) {
         let now = self.node.surroundings.now();
-        let mut due = Vec::new();
+        let (mut due, mut is_any_over) = (Vec::new(), false);
         self.table.sweep(now, |key, slot| {
-            let look = self.judge(key, slot, now);
+            let look = match live(slot).and_then(|state| self.lifetime_end(state)) {
+                Some(end) if end <= now => self.judge_past_lifetime(key, slot, end, now),
+                Some(end) => self.judge(key, slot, now).not_after(end),
+                None => self.judge(key, slot, now),
+            };
             if look == Judged::Ask {
                 due.push(key);
             }
+            is_any_over |= look == Judged::Over;
             look.into_look(now, self.manager.access_timeout)
         });
+        if is_any_over {
+            self.node.flush_links();
+        }
         self.forget_tombstones_beyond_the_cap();
+        self.tell_of_full_table();
         if !due.is_empty() {
             let context = Arc::clone(self);
             self.node.surroundings.spawn(Box::pin(async move {
@@ -54,7 +64,9 @@ impl ContextInner {
         let state = match &mut slot.entry {
             None => return Judged::Look(Look::Drop),
             Some(entry) if entry.is_over(now) => return Judged::Look(Look::Drop),
-            Some(Entry::Ended { at, life }) => return Judged::Look(Look::Again(*at + *life)),
+            Some(entry @ Entry::Ended { .. }) => {
+                return Judged::Look(entry.next_look(now).map_or(Look::Never, Look::Again));
+            }
             Some(Entry::Live(state)) => state,
         };
         if has_request {
@@ -94,6 +106,34 @@ impl ContextInner {
         }
         slot.is_asked_about = true;
         Judged::Ask
+    }
+
+    /// A session that is as old as one may become ends for good: by the one whose turn it is, as
+    /// with an idle one, so that the application hears of it once. No member is asked: it is
+    /// served nowhere by now.
+    fn judge_past_lifetime(&self, key: Key, slot: &mut Slot, end: Time, now: Time) -> Judged {
+        let is_kept = slot.is_kept();
+        let Some(state) = live(slot) else {
+            return Judged::Look(Look::Never);
+        };
+        let owner = state.highest().map(|version| version.writer);
+        let view = self.node.channel().view();
+        let end_at = end + self.patience().wait(&key, owner, &view.who);
+        if end_at > now {
+            // Whose turn it is changes with the view.
+            let soon = now + 2 * TOUCH_INTERVAL;
+            return Judged::Look(Look::Again(end_at.max(now + TOUCH_INTERVAL).min(soon)));
+        }
+        let life = self.tombstone_life(state.idle_limit());
+        if !is_kept {
+            self.destroyed(key, SessionEnd::Lifetime);
+        }
+        slot.receipt = None;
+        if let Some(tombstone) = Entry::end(&mut slot.entry, key, now, life) {
+            // Nobody waits for it: whoever has not heard of it serves the session no more either.
+            let _ = self.queue(now, &[tombstone], None, FrameClass::Tombstone);
+        }
+        Judged::Over
     }
 
     /// Asks all members about one batch, and does what the answers come to.
@@ -182,6 +222,7 @@ impl ContextInner {
             self.node.channel().tell_all(&Message::Expired {
                 context: self.name.clone(),
                 keys: dropped,
+                is_early: false,
             });
         }
         if ended > 0 {
@@ -194,12 +235,20 @@ impl ContextInner {
 
     /// Says which of these sessions are used here, and how long ago, to a member that asks whether
     /// they are over.
+    ///
+    /// One that has ended here is not the asker's to end: its tombstone is on its way there. It is
+    /// said to be used at the very age that was asked with, which leaves the asker's copy as idle
+    /// as it is. A copy that is idle although it is used is a gap: the asker fetches, and gets the
+    /// tombstone.
     pub(crate) fn used(&self, from: Incarnation, ages: &[(Key, Duration)]) -> Vec<(Key, Duration)> {
         let now = self.node.surroundings.now();
         let goes_first = self.node.incarnation() < from;
         let used = |&(key, asked): &(Key, Duration)| {
             let answer = self.table.look(key, |slot| {
-                let state = slot.entry.as_ref()?.live()?;
+                let state = match slot.entry.as_ref()? {
+                    Entry::Live(state) => state,
+                    Entry::Ended { .. } => return Some(asked),
+                };
                 let asks_first = slot.is_asked_about && goes_first;
                 Held::of(state, now, slot.requests > 0, asks_first).answer(asked)
             });
@@ -259,13 +308,16 @@ impl ContextInner {
             return Touched::Gap;
         };
         // Most copies are not idle: then neither the digest changes nor anything else.
-        let is_done = cell.slot(|slot| match slot.entry.as_mut().map(Entry::live_mut) {
-            Some(Some(state)) if state.is_idle(now) => false,
-            Some(Some(state)) => {
-                state.touch(now.ago(age));
-                true
+        let is_done = cell.slot(|slot| {
+            slot.used_once = false;
+            match slot.entry.as_mut().map(Entry::live_mut) {
+                Some(Some(state)) if state.is_idle(now) => false,
+                Some(Some(state)) => {
+                    state.touch(now.ago(age));
+                    true
+                }
+                Some(None) | None => true,
             }
-            Some(None) | None => true,
         });
         if is_done {
             return Touched::Done;
@@ -313,6 +365,8 @@ enum Judged {
     Look(Look),
     /// Ask the members about it.
     Ask,
+    /// It has ended, and its tombstone is queued.
+    Over,
 }
 
 impl Judged {
@@ -320,6 +374,17 @@ impl Judged {
         match self {
             Self::Look(look) => look,
             Self::Ask => Look::Again(now + access_timeout + 2 * TOUCH_INTERVAL),
+            // The table files what has ended.
+            Self::Over => Look::Never,
+        }
+    }
+
+    /// The same, with a look at `end` at the latest.
+    fn not_after(self, end: Time) -> Self {
+        match self {
+            Self::Look(Look::Again(at)) => Self::Look(Look::Again(at.min(end))),
+            Self::Look(Look::Never) => Self::Look(Look::Again(end)),
+            Self::Look(Look::Drop) | Self::Ask | Self::Over => self,
         }
     }
 }
@@ -330,7 +395,7 @@ enum Touched {
     Gap,
 }
 
-fn live(slot: &Slot) -> Option<&State> {
+pub(super) fn live(slot: &Slot) -> Option<&State> {
     slot.entry.as_ref()?.live()
 }
 

@@ -5,8 +5,10 @@ mod expiry;
 mod filter;
 mod receipt;
 mod replicate;
+mod room;
 mod serve;
 mod table;
+mod users;
 mod wheel;
 
 use std::sync::Arc;
@@ -15,15 +17,18 @@ use std::time::Duration;
 use catherd_core::expiry::Patience;
 use catherd_core::link::ContextId;
 use catherd_core::placement::Placement;
-use catherd_core::session::{Rules, Tombstone};
+use catherd_core::session::{Rules, State, Tombstone};
+use catherd_core::time::Time;
 use parking_lot::Mutex;
 
 pub use builder::{Context, ContextBuilder, ContextError, Manager, OnTransferTimeout, Stale};
 pub use filter::{Filter, FilterError};
 pub(crate) use receipt::Receipt;
 pub(crate) use replicate::{Current, to_millis};
+pub(crate) use room::Room;
 pub(crate) use serve::{Served, Unserved};
 pub(crate) use table::SessionTable;
+pub use users::SessionsEnded;
 
 use crate::cluster::{Node, TransferStatus};
 use crate::layer::SessionCookie;
@@ -42,6 +47,7 @@ pub(crate) struct ContextInner {
     pub(crate) manager: Manager,
     pub(crate) max_inactive: Option<Duration>,
     pub(crate) table: SessionTable,
+    pub(crate) room: Room,
     /// How the state came here at the start.
     pub(crate) transfer: Mutex<TransferStatus>,
     pub(crate) node: Arc<Node>,
@@ -64,6 +70,16 @@ impl ContextInner {
         self.manager
             .tombstone_life
             .unwrap_or_else(|| Tombstone::life_for(idle_limit))
+    }
+
+    /// When a session is as old as one may become; `None`: never.
+    fn lifetime_end(&self, state: &State) -> Option<Time> {
+        Some(state.created() + self.manager.max_lifetime?)
+    }
+
+    /// Whether a session is older than one may become: then it is served nowhere.
+    fn is_past_lifetime(&self, state: &State, now: Time) -> bool {
+        self.lifetime_end(state).is_some_and(|end| end <= now)
     }
 
     fn patience(&self) -> Patience {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use catherd_core::version::Incarnation;
+
 use crate::channel::{Channel, Outcome, Ticket};
 
 /// Waits for the acknowledgements of one write, or of one end. Cheap to clone; dropping it is
@@ -13,7 +15,7 @@ pub(crate) struct Receipt(Arc<Waits>);
 
 #[derive(Debug)]
 struct Waits {
-    tickets: Vec<Ticket>,
+    tickets: Vec<(Incarnation, Ticket)>,
     /// Whether the write must be on another member before it counts as durable.
     copy_wanted: bool,
     /// What has been confirmed need not be asked again. What was missed must be: a member that
@@ -23,7 +25,7 @@ struct Waits {
 
 impl Receipt {
     /// For a write that went out under `tickets`.
-    pub(crate) fn new(tickets: Vec<Ticket>, copy_wanted: bool) -> Self {
+    pub(crate) fn new(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool) -> Self {
         Self(Arc::new(Waits {
             tickets,
             copy_wanted,
@@ -42,7 +44,7 @@ impl Receipt {
             return Poll::Ready(true);
         }
         let (mut acknowledged, mut missed, mut open) = (0, 0, false);
-        for &ticket in &self.0.tickets {
+        for &(_, ticket) in &self.0.tickets {
             match channel.poll_acknowledged(ticket, cx) {
                 Poll::Pending => open = true,
                 Poll::Ready(Outcome::Acknowledged | Outcome::Ended | Outcome::Twin) => {
@@ -59,5 +61,25 @@ impl Receipt {
         let confirmed = missed == 0 && (acknowledged > 0 || !self.0.copy_wanted);
         self.0.confirmed.store(confirmed, Ordering::Relaxed);
         Poll::Ready(confirmed)
+    }
+
+    /// Waits likewise; gives the members that have not acknowledged.
+    pub(crate) fn poll_missed(
+        &self,
+        channel: &dyn Channel,
+        cx: &mut Context<'_>,
+    ) -> Poll<Vec<Incarnation>> {
+        let (mut missed, mut open) = (Vec::new(), false);
+        for &(member, ticket) in &self.0.tickets {
+            match channel.poll_acknowledged(ticket, cx) {
+                Poll::Pending => open = true,
+                Poll::Ready(Outcome::Unacknowledged) => missed.push(member),
+                Poll::Ready(_) => {}
+            }
+        }
+        if open {
+            return Poll::Pending;
+        }
+        Poll::Ready(missed)
     }
 }

@@ -12,7 +12,9 @@ use catherd_core::session::{
 use catherd_core::time::Time;
 use catherd_core::version::{Dot, Incarnation};
 
+use super::room::Crowded;
 use super::table::{Cell, Slot};
+use super::users::Raised;
 use super::{ContextInner, Receipt};
 use crate::channel::Ticket;
 use crate::cluster::{Event, SessionEnd};
@@ -27,16 +29,9 @@ pub(crate) struct Current {
 
 impl ContextInner {
     /// Makes a session under a key that nobody has; nobody else hears of it before its commit.
-    /// `None` if the table is full.
+    /// `None` if the table is full of sessions that make no room.
     pub(crate) fn create(&self) -> Option<Current> {
-        if self
-            .manager
-            .max_active_sessions
-            .is_some_and(|max| self.table.live() >= max)
-        {
-            self.node.counters.sessions_refused.add(1);
-            return None;
-        }
+        let is_crowded = self.make_room()? == Crowded(true);
         let now = self.node.surroundings.now();
         let birth = self.node.next_birth();
         let mut state = State::new(birth, now);
@@ -53,6 +48,8 @@ impl ContextInner {
                 slot.entry = Some(Entry::Live(state.clone()));
                 slot.requests = 1;
                 slot.served = true;
+                slot.used_once = true;
+                slot.is_held_back = is_crowded && self.manager.is_replicated();
                 Some(Arc::clone(cell))
             });
             if let Some(cell) = made {
@@ -73,12 +70,21 @@ impl ContextInner {
         } else {
             Extent::Entire
         };
+        let key = current.cell.key;
         let sent = self.table.within(&current.cell, now, |slot| {
+            if is_it(slot, current) && self.end_if_login_is_over((key, slot), None, now) {
+                self.node.counters.writes_discarded.add(1);
+                return true;
+            }
             let state = slot.entry.as_mut().and_then(Entry::live_mut);
             let Some(state) = state.filter(|state| state.birth() == current.birth) else {
                 self.node.counters.writes_discarded.add(1);
                 return false;
             };
+            if slot.is_held_back && state.is_blank() {
+                return false;
+            }
+            slot.is_held_back = false;
             state.touch(now);
             let Some(write) = state.commit(now, &self.writer(), extent, &self.rules()) else {
                 return false;
@@ -136,6 +142,9 @@ impl ContextInner {
                     return None;
                 }
                 let life = self.tombstone_life(state.idle_limit());
+                if self.end_if_login_is_over((old_key, old), Some((to.0, new)), now) {
+                    return None;
+                }
                 let changed = Entry::change_id(
                     (old_key, &mut old.entry),
                     (to.0, &mut new.entry),
@@ -176,20 +185,26 @@ impl ContextInner {
     /// Merges what a member sent: one fragment, or the two of a change of id in one step.
     pub(crate) fn apply(&self, fragments: &[Fragment]) -> Vec<(Key, Outcome)> {
         let now = self.node.surroundings.now();
-        if let [new, old] = fragments
-            && new.key != old.key
-        {
-            return self
-                .table
-                .with_two((new.key, old.key), now, |(_, first), (_, second)| {
-                    vec![self.merge(first, now, new), self.merge(second, now, old)]
-                });
-        }
-        let merge = |fragment: &Fragment| {
-            self.table
-                .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+        let outcomes = match fragments {
+            [new, old] if new.key != old.key => {
+                self.table
+                    .with_two((new.key, old.key), now, |(_, first), (_, second)| {
+                        vec![self.merge(first, now, new), self.merge(second, now, old)]
+                    })
+            }
+            _ => {
+                let merge = |fragment: &Fragment| {
+                    self.table
+                        .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+                };
+                fragments.iter().map(merge).collect()
+            }
         };
-        fragments.iter().map(merge).collect()
+        // Without a lock, and before it is acknowledged.
+        for fragment in fragments.iter().filter(|it| it.is_generation()) {
+            self.end_all_of(fragment.key, Raised::There);
+        }
+        outcomes
     }
 
     /// The payload of a frame with all that has come to the session since this node had written
@@ -243,17 +258,24 @@ impl ContextInner {
     }
 
     fn merge(&self, slot: &mut Slot, now: Time, fragment: &Fragment) -> (Key, Outcome) {
+        let was_absent = slot.entry.is_none();
         let was_live = slot
             .entry
             .as_ref()
             .is_some_and(|entry| entry.live().is_some());
+        if was_absent && self.comes_too_late(fragment) {
+            return (fragment.key, Outcome::Idle);
+        }
         let Merged {
-            outcome,
+            mut outcome,
             concurrent,
             corrupt,
         } = Entry::merge(&mut slot.entry, now, fragment, &self.rules());
         let counters = &self.node.counters;
         counters.fragments_applied.add(1);
+        if self.end_if_over(fragment.key, slot, now, Raised::There) {
+            outcome = Outcome::Ended;
+        }
         if outcome == Outcome::Ended {
             counters.writes_discarded.add(1);
         }
@@ -287,13 +309,25 @@ impl ContextInner {
         if was_live && !is_live {
             slot.receipt = None;
         }
+        if was_absent {
+            self.note_return(slot, fragment);
+        }
         self.note_revival(slot, now);
         (fragment.key, outcome)
     }
 
+    /// Whether a fragment is of a session that is older than one may become: where there is no
+    /// copy, none is made of it.
+    fn comes_too_late(&self, fragment: &Fragment) -> bool {
+        match (&fragment.content, self.manager.max_lifetime) {
+            (Content::Write(write), Some(lifetime)) => write.lived.max(write.age) >= lifetime,
+            (Content::Write(_) | Content::Tombstone(_), _) => false,
+        }
+    }
+
     /// Encodes once, and gives the same bytes to the link of each who must have them: a fragment
     /// to the holders, a tombstone to every member.
-    fn queue(
+    pub(super) fn queue(
         &self,
         now: Time,
         fragments: &[Fragment],
@@ -327,14 +361,14 @@ impl ContextInner {
             };
             let ticket = self.node.channel().send(now, holder, frame);
             // A joining member gets every fragment and is not waited for.
-            view.is_ready(holder).then_some(ticket)
+            view.is_ready(holder).then_some((holder, ticket))
         });
-        let tickets: Vec<Ticket> = tickets.collect();
+        let tickets: Vec<_> = tickets.collect();
         let _ = faults.hit(Place::Queued);
         Some(self.receipt(tickets, class))
     }
 
-    fn receipt(&self, tickets: Vec<Ticket>, class: FrameClass) -> Receipt {
+    fn receipt(&self, tickets: Vec<(Incarnation, Ticket)>, class: FrameClass) -> Receipt {
         match class {
             FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
             FrameClass::Fragment => Receipt::new(Vec::new(), false),
@@ -350,6 +384,12 @@ impl ContextInner {
             why,
         });
     }
+}
+
+/// Whether the session is still there that a request is in.
+fn is_it(slot: &Slot, current: &Current) -> bool {
+    let live = slot.entry.as_ref().and_then(Entry::live);
+    live.is_some_and(|state| state.birth() == current.birth)
 }
 
 pub(crate) fn to_millis(duration: Duration) -> i64 {

@@ -1,19 +1,18 @@
-//! What happens before the application sees a session: is the copy here new enough?
-//!
-//! The route in the cookie names the node that showed this client the session last. A request that
-//! arrives elsewhere asks that node first, so that a client never sees an older session than the
-//! one it saw. Sticky traffic asks nobody.
+//! What happens before the application sees a session. The decisions are those of
+//! [`Access`]; here members are asked, and what they have is merged.
 
 use std::sync::Arc;
 
+use catherd_core::access::{Access, Here, Moment, Policy, Step, Verdict};
 use catherd_core::key::Key;
 use catherd_core::message::Answer;
 use catherd_core::session::{self, Entry, State};
+use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
 
 use super::{ContextInner, Current, Stale};
-use crate::channel::{Fetch, Fetched};
+use crate::channel::{Fetch, Fetched, Unanswered};
 use crate::cluster::Event;
 use crate::layer::Degraded;
 
@@ -31,27 +30,15 @@ pub(crate) struct Unserved;
 /// An answer to a fetch is about this long at most, unless its first session is longer.
 const ANSWER_BYTES: usize = 1 << 20;
 
-/// Whom to ask before the application runs.
-#[derive(Debug, Eq, PartialEq)]
-enum Ask {
-    Nobody,
-    /// The member that showed this client the session last, or that owns it.
-    Member(Incarnation),
-    /// Everyone: the copy here lacks something, or there is no route.
-    Everyone,
-    /// Everyone, and nobody can tell for the node that showed the session last: it is gone.
-    Survivors,
-}
-
 impl ContextInner {
     /// The session under `key` if nobody has to be asked; `None` if somebody has.
     pub(crate) fn serve_at_once(&self, key: Key, route: Option<&str>) -> Option<Served> {
-        match self.whom_to_ask(key, route) {
-            Ask::Nobody => Some(Served {
-                current: self.enter(key),
-                degraded: Degraded::default(),
-            }),
-            Ask::Member(_) | Ask::Everyone | Ask::Survivors => None,
+        if !self.manager.is_replicated() {
+            return Some(self.serve_what_is_here(key));
+        }
+        match self.step(&mut Access::new(self.access_policy(), route), key, route) {
+            Step::Ask(_) | Step::Done(Verdict::Refuse) => None,
+            Step::Done(verdict) => self.finish(key, route, verdict).ok(),
         }
     }
 
@@ -61,69 +48,121 @@ impl ContextInner {
         key: Key,
         route: Option<String>,
     ) -> Result<Served, Unserved> {
-        let ask = self.whom_to_ask(key, route.as_deref());
-        let mut is_gone = ask == Ask::Survivors;
-        let mut asked = Asked::default();
-        match ask {
-            Ask::Nobody => {}
-            Ask::Member(member) => {
-                asked = self.ask(&[member], key, "").await;
-                // A process that has not shown the session is not the one that the route means.
-                is_gone = asked.missed == 0 && !asked.served && route.is_some();
-                if asked.missed > 0 || is_gone || self.is_behind(key) {
-                    let others = self.everyone_but(Some(member));
-                    let route = if is_gone { route.as_deref() } else { None };
-                    asked.add(&self.ask(&others, key, route.unwrap_or_default()).await);
+        if !self.manager.is_replicated() {
+            return Ok(self.serve_what_is_here(key));
+        }
+        let route = route.as_deref();
+        let mut access = Access::new(self.access_policy(), route);
+        loop {
+            let ask = match self.step(&mut access, key, route) {
+                Step::Ask(ask) => ask,
+                Step::Done(verdict) => return self.finish(key, route, verdict),
+            };
+            let about = ask.about.unwrap_or_default();
+            for (member, asked) in self.ask(&ask.members, key, &about).await {
+                match asked {
+                    Ok(asked) => access.answered(member, asked.has_served, asked.knew_route),
+                    Err(Unanswered) => access.unanswered(member),
                 }
             }
-            Ask::Everyone | Ask::Survivors => {
-                let route = if is_gone { route.as_deref() } else { None };
-                let everyone = self.everyone_but(None);
-                asked = self.ask(&everyone, key, route.unwrap_or_default()).await;
-            }
         }
+    }
+
+    fn serve_what_is_here(&self, key: Key) -> Served {
+        Served {
+            current: self.enter(key),
+            degraded: Degraded::default(),
+        }
+    }
+
+    fn access_policy(&self) -> Policy {
+        Policy {
+            rewrites_route: self.rewrites_route,
+            is_synchronous: self.node.confirms_what_is_applied(),
+            refuses_stale: self.manager.stale == Stale::Refuse,
+        }
+    }
+
+    fn step(&self, access: &mut Access<'_>, key: Key, route: Option<&str>) -> Step {
+        let view = self.node.channel().view();
+        let here = self.here(key);
+        let owner_name = match here {
+            Here::Live {
+                owner: Some(owner), ..
+            } if view.member(owner).is_none() => self.node.name_of(owner),
+            Here::Live { .. } | Here::Absent | Here::Ended => None,
+        };
+        access.step(&Moment {
+            here,
+            view: &view.who,
+            missing: &view.missing,
+            // Nobody of the name in view: only then does it matter.
+            knew_route: route
+                .is_some_and(|route| view.named(route).is_some() || self.node.has_known(route)),
+            owner_name: owner_name.as_deref(),
+        })
+    }
+
+    /// Enters the session, if there is one, and says what is weaker about it.
+    fn finish(&self, key: Key, route: Option<&str>, verdict: Verdict) -> Result<Served, Unserved> {
+        let Verdict::Serve(flags) = verdict else {
+            self.node.counters.stale_answers.add(1);
+            return Err(Unserved);
+        };
         let current = self.enter(key);
-        let is_behind = self.is_behind(key);
-        let stale = current.is_some() && (asked.missed > 0 || is_behind);
-        let is_all_known = self.is_all_known(&asked, route.as_deref());
-        let takeover = current.is_some() && is_gone && !is_all_known;
-        if current.is_some() && is_gone {
+        if flags.is_stale {
+            self.node.counters.stale_answers.add(1);
+        }
+        let takeover = flags.takeover.filter(|_| current.is_some());
+        if let Some(takeover) = takeover {
             self.node.counters.takeovers.add(1);
             self.node.emit(Event::Takeover {
                 context: self.name.clone(),
                 session: self.node.digest_key.pseudonym(key),
-                from: route.clone().unwrap_or_default(),
-                is_complete: is_all_known,
+                from: route.unwrap_or_default().to_owned(),
+                is_complete: takeover.is_complete,
             });
-        }
-        if stale {
-            self.node.counters.stale_answers.add(1);
-            if self.manager.stale == Stale::Refuse {
-                if let Some(current) = current {
-                    self.leave(&current);
-                }
-                return Err(Unserved);
-            }
         }
         Ok(Served {
             current,
             degraded: Degraded {
-                stale,
-                takeover,
+                stale: flags.is_stale,
+                takeover: takeover.is_some() && flags.is_takeover_flagged(),
                 ..Degraded::default()
             },
         })
     }
 
+    /// What is under `key`.
+    fn here(&self, key: Key) -> Here {
+        let now = self.node.surroundings.now();
+        let here = self.table.look(key, |slot| match &slot.entry {
+            None => Here::Absent,
+            Some(Entry::Ended { .. }) => Here::Ended,
+            Some(Entry::Live(state)) if self.is_past_lifetime(state, now) => Here::Ended,
+            Some(Entry::Live(state)) => Here::Live {
+                is_behind: state.is_behind(),
+                is_idle: state.is_idle(now) && slot.requests == 0,
+                was_served: slot.served,
+                owner: state.highest().map(|version| version.writer),
+            },
+        });
+        here.unwrap_or(Here::Absent)
+    }
+
     /// A request is over.
     pub(crate) fn leave(&self, current: &Current) {
         let now = self.node.surroundings.now();
-        current.cell.slot(|slot| {
+        let was_used_once = current.cell.slot(|slot| {
             slot.requests = slot.requests.saturating_sub(1);
             if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
                 state.touch(now);
             }
+            slot.used_once && slot.requests == 0
         });
+        if was_used_once {
+            self.note_used_once(current.cell.key);
+        }
     }
 
     /// The session was accessed, and no fragment of this request said so: the holders hear of it
@@ -148,6 +187,7 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         let (mut answers, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
         for (key, held) in wanted {
+            self.send_if_held_back(*key);
             let looked = self.table.look(*key, |slot| {
                 let size = slot
                     .entry
@@ -218,152 +258,106 @@ impl ContextInner {
             .unwrap_or_default()
     }
 
-    fn whom_to_ask(&self, key: Key, route: Option<&str>) -> Ask {
-        if !self.manager.is_replicated() {
-            return Ask::Nobody;
-        }
-        let view = self.node.channel().view();
-        // Alone nobody can be asked; a route of another says all the same that its node is gone.
-        if view.members.is_empty() && route.is_none_or(|route| route == self.node.name) {
-            return Ask::Nobody;
-        }
-        let now = self.node.surroundings.now();
-        let here = self.table.look(key, |slot| match &slot.entry {
-            Some(Entry::Ended { .. }) => Here::Ended,
-            Some(Entry::Live(state)) if !state.is_behind() && !state.is_idle(now) => {
-                Here::Complete {
-                    served: slot.served,
-                }
-            }
-            Some(Entry::Live(_)) | None => Here::Lacking,
-        });
-        let here = here.unwrap_or(Here::Lacking);
-        match (here, route) {
-            (Here::Ended, _) => Ask::Nobody,
-            (Here::Complete { served: true }, Some(route)) if route == self.node.name => {
-                Ask::Nobody
-            }
-            // Without routes that follow the client, the owner is the next best to ask.
-            (here, Some(_)) if !self.rewrites_route => self.owner_to_ask(key, here),
-            // A route with this node's name that it has not served is that of a node that is gone.
-            (_, Some(route)) => view
-                .named(route)
-                .filter(|member| member.incarnation != self.node.incarnation())
-                .map_or(Ask::Survivors, |member| Ask::Member(member.incarnation)),
-            (_, None) => Ask::Everyone,
-        }
-    }
-
-    fn owner_to_ask(&self, key: Key, here: Here) -> Ask {
-        let owner = self.table.look(key, |slot| {
-            let state = slot.entry.as_ref()?.live()?;
-            state.highest().map(|version| version.writer)
-        });
-        let view = self.node.channel().view();
-        match owner.flatten() {
-            Some(owner) if owner == self.node.incarnation() => match here {
-                Here::Complete { .. } => Ask::Nobody,
-                Here::Ended | Here::Lacking => Ask::Everyone,
-            },
-            Some(owner) if view.member(owner).is_some() => Ask::Member(owner),
-            Some(_) => Ask::Survivors,
-            None => Ask::Everyone,
-        }
-    }
-
-    /// Whether what a node that is gone had confirmed is certainly here now: where answers wait
-    /// for acknowledgements it is on one of the others, if all of them are in view, have answered, and had known it.
-    fn is_all_known(&self, asked: &Asked, route: Option<&str>) -> bool {
-        let view = self.node.channel().view();
-        self.node.is_confirmed
-            && asked.missed == 0
-            && asked.strangers == 0
-            && route.is_some_and(|route| self.node.has_known(route))
-            && !view.missing.iter().any(|name| Some(name.as_str()) != route)
-    }
-
-    fn everyone_but(&self, asked: Option<Incarnation>) -> Vec<Incarnation> {
-        let view = self.node.channel().view();
-        let members = view.members.iter().map(|member| member.incarnation);
-        members.filter(|&member| Some(member) != asked).collect()
-    }
-
-    /// Asks `members` side by side and merges what they have; with the route of a node that is
+    /// Asks `members` side by side and merges what they have; with the name of a node that is
     /// gone, also whether they knew it.
-    pub(crate) async fn ask(&self, members: &[Incarnation], key: Key, route: &str) -> Asked {
-        let held = self.seen(key);
-        let channel = self.node.channel();
+    pub(crate) async fn ask(
+        &self,
+        members: &[Incarnation],
+        key: Key,
+        about: &str,
+    ) -> Vec<(Incarnation, Result<Asked, Unanswered>)> {
         let deadline = self.node.surroundings.now() + self.manager.access_timeout;
-        let asked = members.iter().map(|&member| {
+        let asked = members.iter().map(|&member| async move {
+            let fetched = self.fetch_in_time(member, key, about, deadline).await;
+            (member, fetched.map(|fetched| self.take(key, fetched)))
+        });
+        join_all(asked).await
+    }
+
+    /// A connection that broke says nothing yet: the member is back, or out of the view, before
+    /// long.
+    async fn fetch_in_time(
+        &self,
+        member: Incarnation,
+        key: Key,
+        about: &str,
+        deadline: Time,
+    ) -> Result<Fetched, Unanswered> {
+        let (channel, surroundings) = (self.node.channel(), &self.node.surroundings);
+        let mut views = channel.watch();
+        loop {
+            let is_in_view = views.borrow_and_update().member(member).is_some();
             let fetch = Fetch {
                 context: self.name.clone(),
-                wanted: vec![(key, held.clone())],
-                route: route.to_owned(),
+                wanted: vec![(key, self.seen(key))],
+                route: about.to_owned(),
             };
-            channel.fetch(member, fetch, deadline)
-        });
-        let mut result = Asked::default();
-        for fetched in join_all(asked).await {
-            let Ok(Fetched {
-                answers,
-                knew_route,
-            }) = fetched
-            else {
-                result.missed += 1;
-                continue;
-            };
-            result.strangers += usize::from(!route.is_empty() && !knew_route);
-            for answer in answers.into_iter().filter(|answer| answer.key == key) {
-                result.served |= answer.served;
-                if let Some(fragment) = answer.fragment {
-                    self.apply(&[fragment]);
-                }
+            let fetched = channel.fetch(member, fetch, deadline).await;
+            if fetched.is_ok() || !is_in_view || surroundings.now() >= deadline {
+                return fetched;
+            }
+            tokio::select! {
+                biased;
+                // The sender lives as long as the channel.
+                _ = views.changed() => {}
+                () = surroundings.sleep_until(deadline) => return Err(Unanswered),
             }
         }
-        result
     }
 
-    /// The live session under `key`, with a request in it; none that is idle beyond its limit.
+    /// Merges what a member has of the session.
+    fn take(&self, key: Key, fetched: Fetched) -> Asked {
+        let mut has_served = false;
+        for answer in fetched
+            .answers
+            .into_iter()
+            .filter(|answer| answer.key == key)
+        {
+            has_served |= answer.served;
+            if let Some(fragment) = answer.fragment {
+                self.apply(&[fragment]);
+            }
+        }
+        Asked {
+            has_served,
+            knew_route: fetched.knew_route,
+        }
+    }
+
+    /// The live session under `key`, with a request in it; none that is idle beyond its limit, or
+    /// as old as one may become.
     fn enter(&self, key: Key) -> Option<Current> {
         let cell = self.table.find(key)?;
+        if self.is_over(&cell) {
+            return None;
+        }
         let now = self.node.surroundings.now();
-        let birth = cell.slot(|slot| {
+        let (birth, was_held_back) = cell.slot(|slot| {
             let state = slot.entry.as_mut()?.live_mut()?;
-            if state.is_idle(now) && slot.requests == 0 {
+            let is_unused = state.is_idle(now) && slot.requests == 0;
+            if is_unused || self.is_past_lifetime(state, now) {
                 return None;
             }
             state.touch(now);
             let birth = state.birth();
             slot.requests += 1;
             slot.served = true;
-            Some(birth)
+            slot.used_once = false;
+            Some((birth, std::mem::take(&mut slot.is_held_back)))
         })?;
-        Some(Current { cell, birth })
+        let current = Current { cell, birth };
+        if was_held_back {
+            self.commit(&current);
+        }
+        Some(current)
     }
 }
 
+/// What a member said of a session, apart from the session.
 #[derive(Clone, Copy, Debug)]
-enum Here {
-    Ended,
-    Complete { served: bool },
-    Lacking,
-}
-
-/// What members said of a session.
-#[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// How many did not answer.
-    missed: usize,
-    /// Whether one of them has shown the session to a client.
-    served: bool,
-    /// How many of them never knew the node of the route.
-    strangers: usize,
-}
-
-impl Asked {
-    fn add(&mut self, other: &Self) {
-        self.missed += other.missed;
-        self.served |= other.served;
-        self.strangers += other.strangers;
-    }
+    /// Whether it has shown the session to a client.
+    has_served: bool,
+    /// Whether it ever had the node of the route in its view.
+    knew_route: bool,
 }

@@ -13,6 +13,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use super::receipt::Receipt;
+use super::users::{Filed, Users};
 use super::wheel::Wheel;
 
 /// What this node holds under the keys of one context.
@@ -22,8 +23,11 @@ use super::wheel::Wheel;
 #[derive(Debug)]
 pub(crate) struct SessionTable {
     with: DigestKey,
+    /// How old a session may become.
+    lifetime: Option<Duration>,
     cells: DashMap<Key, Arc<Cell>>,
     digests: Mutex<Digests>,
+    users: Users,
     wheel: Mutex<Wheel>,
     live: AtomicUsize,
     ended: AtomicUsize,
@@ -49,6 +53,11 @@ pub(crate) struct Slot {
     pub(crate) served: bool,
     /// How many requests are in it: then it is not idle.
     pub(crate) requests: u32,
+    /// It was made here and used by that one request, for all that is known here.
+    pub(crate) used_once: bool,
+    /// The application has stored nothing in it, and nobody hears of it before it does, or before
+    /// the session is used again.
+    pub(crate) is_held_back: bool,
     /// Members are being asked whether anybody uses it.
     pub(crate) is_asked_about: bool,
     /// It has ended here, and stays unserved for a missing member: its bytes.
@@ -57,18 +66,26 @@ pub(crate) struct Slot {
     digest: u64,
     /// The idle limit, when it was last seen.
     limit: Option<Duration>,
+    /// When it will be as old as a session may become, by what was last seen.
+    lifetime_end: Option<Time>,
     /// When the wheel looks at the entry. What it has for another time is out of date.
     filed: Option<Time>,
+    /// The principal under which the session is filed.
+    pub(super) filed_under: Option<Filed>,
+    /// The generation that was noted, if the key is a user's.
+    generation: u64,
     /// The cell is no longer in the map: look the key up again.
     detached: bool,
 }
 
 impl SessionTable {
-    pub(crate) fn new(with: DigestKey) -> Self {
+    pub(crate) fn new(with: DigestKey, lifetime: Option<Duration>) -> Self {
         Self {
             with,
+            lifetime,
             cells: DashMap::new(),
             digests: Mutex::default(),
+            users: Users::new(with),
             wheel: Mutex::default(),
             live: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
@@ -94,6 +111,13 @@ impl SessionTable {
         if let Some(cell) = self.find(key) {
             cell.slot(f);
         }
+    }
+
+    /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
+    /// a cell may wait for the map.
+    fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
+        let cells = self.cells.iter().filter(|cell| wanted(cell.key));
+        cells.map(|cell| Arc::clone(&cell)).collect()
     }
 
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
@@ -179,16 +203,23 @@ impl SessionTable {
         }
     }
 
-    /// Forgets the `count` tombstones that ended first; says how many there were to forget.
+    /// Whose the sessions are.
+    pub(super) fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Forgets the `count` tombstones that ended first, generations of users last; says how many
+    /// there were to forget.
     pub(crate) fn forget_oldest_tombstones(&self, count: usize, now: Time) -> usize {
         let ended = |cell: &Cell| match cell.slot.lock().entry {
-            Some(Entry::Ended { at, .. }) => Some((at, cell.key)),
+            Some(Entry::Ended { at, generation, .. }) => Some((generation > 0, at, cell.key)),
             Some(Entry::Live(_)) | None => None,
         };
-        let mut all: Vec<_> = self.cells.iter().filter_map(|cell| ended(&cell)).collect();
+        let cells = self.cells(|_| true);
+        let mut all: Vec<_> = cells.iter().filter_map(|cell| ended(cell)).collect();
         all.sort_unstable();
         all.truncate(count);
-        for &(_, key) in &all {
+        for &(_, _, key) in &all {
             self.with(key, now, |_, slot| {
                 if matches!(slot.entry, Some(Entry::Ended { .. })) {
                     slot.entry = None;
@@ -258,6 +289,12 @@ impl SessionTable {
             self.digests.lock().replace(cell.key, slot.digest, digest);
             slot.digest = digest;
         }
+        self.users.note(cell.key, entry, &mut slot.filed_under);
+        let generation = entry.map_or(0, Entry::generation);
+        if generation != slot.generation {
+            slot.generation = generation;
+            self.users.note_generation(cell.key, generation);
+        }
         let after = Kind::of(entry);
         let is_idle = entry
             .and_then(Entry::live)
@@ -268,10 +305,12 @@ impl SessionTable {
         let entry = slot.entry.as_ref();
         self.count(before, after);
         let limit = entry.and_then(|entry| entry.live()?.idle_limit());
-        if after != before || limit != slot.limit {
-            slot.limit = limit;
+        let lifetime_end = entry.and_then(|entry| self.lifetime_end(entry));
+        if after != before || limit != slot.limit || lifetime_end != slot.lifetime_end {
+            (slot.limit, slot.lifetime_end) = (limit, lifetime_end);
             // A limit that grew is noticed at the look that was planned; one that shrank is not.
-            let at = entry.and_then(|entry| next_look(entry, now));
+            let at = entry.and_then(|entry| entry.next_look(now));
+            let at = at.into_iter().chain(lifetime_end).min();
             if let Some(at) = at.filter(|at| slot.filed.is_none_or(|filed| *at < filed)) {
                 self.file(cell, slot, at);
             }
@@ -281,6 +320,10 @@ impl SessionTable {
             self.cells
                 .remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
         }
+    }
+
+    fn lifetime_end(&self, entry: &Entry) -> Option<Time> {
+        Some(entry.live()?.created() + self.lifetime?)
     }
 
     fn file(&self, cell: &Cell, slot: &mut Slot, at: Time) {
@@ -331,15 +374,6 @@ pub(crate) enum Look {
     Drop,
 }
 
-/// When a new entry is looked at for the first time.
-fn next_look(entry: &Entry, now: Time) -> Option<Time> {
-    match entry {
-        Entry::Live(state) => Some(state.last_access() + state.idle_limit()?),
-        // Half way through its life a tombstone leaves the digests.
-        Entry::Ended { life, .. } => Some(now + *life / 2),
-    }
-}
-
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Kind {
     Nothing,
@@ -380,11 +414,7 @@ impl Table for SessionTable {
     }
 
     fn summary(&self, key: Key) -> (u64, bool) {
-        let ended = |slot: &Slot| {
-            slot.entry
-                .as_ref()
-                .is_some_and(|entry| entry.live().is_none())
-        };
+        let ended = |slot: &Slot| slot.entry.as_ref().is_some_and(Entry::is_final);
         self.look(key, |slot| (slot.digest, ended(slot)))
             .unwrap_or((0, false))
     }
@@ -395,16 +425,61 @@ impl Table for SessionTable {
         wanted: &mut dyn FnMut(Bucket) -> bool,
         out: &mut dyn FnMut(Summary),
     ) {
-        for cell in &self.cells {
-            if wanted(Bucket::of(cell.key, size)) {
-                let digest = cell.slot(|slot| slot.digest);
-                if digest != 0 {
-                    out(Summary {
-                        key: cell.key,
-                        digest,
-                    });
-                }
+        for cell in self.cells(|key| wanted(Bucket::of(key, size))) {
+            let digest = cell.slot(|slot| slot.digest);
+            if digest != 0 {
+                out(Summary {
+                    key: cell.key,
+                    digest,
+                });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    /// Who goes over the table must not wait for a session whose owner waits for the table.
+    #[test]
+    fn a_session_can_be_dropped_while_somebody_goes_over_the_table() {
+        let table = Arc::new(SessionTable::new(DigestKey::new("test"), None));
+        let (key, now) = (Key::from_bits(1), Time::START);
+        let end = |slot: &mut Slot, life| {
+            slot.entry = Some(Entry::Ended {
+                at: now,
+                life,
+                generation: 0,
+            });
+        };
+        table.with(key, now, |_, slot| end(slot, Duration::from_secs(60)));
+        let (held, is_held) = channel();
+        let (go, may_go) = channel();
+        let (done, is_done) = channel();
+        let dropping = Arc::clone(&table);
+        thread::spawn(move || {
+            dropping.with(key, now, |_, slot| {
+                held.send(()).unwrap();
+                may_go.recv().unwrap();
+                slot.entry = None;
+            });
+        });
+        is_held.recv().unwrap();
+        let going = Arc::clone(&table);
+        thread::spawn(move || {
+            let wanted = &mut |_| {
+                go.send(()).unwrap();
+                true
+            };
+            going.summaries(1, wanted, &mut |_| {});
+            done.send(()).unwrap();
+        });
+        let waited = is_done.recv_timeout(Duration::from_secs(60));
+        assert!(waited.is_ok(), "both wait for each other");
+        assert_eq!(table.ended(), 0);
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use catherd_core::session::{Limit, Name, Slot, Value};
+use catherd_core::session::{Limit, Name, PrincipalError, Slot, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -100,7 +100,10 @@ pub enum AttributeError {
         /// How long it is, in bytes.
         bytes: usize,
     },
-    /// There are as many sessions as the context may have (`maxActiveSessions`).
+    /// The principal has a part that is empty or too long, or too many roles.
+    Principal(PrincipalError),
+    /// There are as many sessions as the context may have (`maxActiveSessions`), and none that ends
+    /// for a new one: each was used again, or has a user.
     TableFull,
     /// There is no session, and the head of the response has left: a new one could not reach its
     /// client.
@@ -121,6 +124,7 @@ impl fmt::Display for AttributeError {
                  stored, or remove it"
             ),
             Self::Limit(limit) => fmt::Display::fmt(limit, f),
+            Self::Principal(error) => fmt::Display::fmt(error, f),
             Self::Name { bytes } => write!(
                 f,
                 "the name of an attribute has {bytes} bytes; it must have 1 to {}",
@@ -142,7 +146,11 @@ impl std::error::Error for AttributeError {
         match self {
             Self::Encode { source, .. } => Some(source),
             Self::Decode { source, .. } => Some(source),
-            Self::Limit(_) | Self::Name { .. } | Self::TableFull | Self::TooLate => None,
+            Self::Limit(_)
+            | Self::Principal(_)
+            | Self::Name { .. }
+            | Self::TableFull
+            | Self::TooLate => None,
         }
     }
 }

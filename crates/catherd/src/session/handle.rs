@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use catherd_core::session::{Property, Slot};
+use catherd_core::session::{Principal, Property, Slot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::attribute::{Attribute, AttributeError, decode, encode};
 use super::request::Request;
+use crate::context::SessionsEnded;
 
 /// The session of a request. Cheap to clone; all clones are the same session.
 ///
@@ -186,6 +187,60 @@ impl Session {
         };
         let was_set = self.request.read(|state| state.value(&slot).is_some()) == Some(true);
         was_set && self.put(slot, None).is_ok()
+    }
+
+    /// Who is logged in; `None` for nobody.
+    pub fn principal(&self) -> Option<Principal> {
+        self.request.read(|state| state.principal())?
+    }
+
+    /// Says who is logged in from here on; makes the session if there is none.
+    ///
+    /// Call [`cycle_id`](Self::cycle_id) as well: a key from before the login may be known to
+    /// somebody who gave it to this client.
+    ///
+    /// ```
+    /// use catherd::{AttributeError, Principal, Session};
+    ///
+    /// fn logged_in(session: &Session) -> Result<(), AttributeError> {
+    ///     session.log_in(&Principal::new("anna").role("admin").auth_type("FORM"))?;
+    ///     session.cycle_id();
+    ///     Ok(())
+    /// }
+    ///
+    /// fn may_delete(session: &Session) -> bool {
+    ///     session.principal().is_some_and(|principal| principal.has_role("admin"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The principal is none that a session can keep, or the session would be too large, or there
+    /// was none and none could be made.
+    pub fn log_in(&self, principal: &Principal) -> Result<(), AttributeError> {
+        let generation = self.request.context.generation_of(principal.user());
+        let value = principal
+            .clone()
+            .of_generation(generation)
+            .to_value()
+            .map_err(AttributeError::Principal)?;
+        self.put(Slot::Principal, Some(value))
+    }
+
+    /// Says that nobody is logged in any more; the session stays, with its attributes. To end it,
+    /// [`invalidate`](Self::invalidate). `false` if nobody was.
+    pub fn log_out(&self) -> bool {
+        let slot = Slot::Principal;
+        let was_set = self.request.read(|state| state.value(&slot).is_some()) == Some(true);
+        was_set && self.put(slot, None).is_ok()
+    }
+
+    /// Ends all sessions of whoever is logged in, this one too, here and on every member: see
+    /// [`Context::end_sessions_of`](crate::Context::end_sessions_of). `None` if nobody is.
+    pub async fn log_out_everywhere(&self) -> Option<SessionsEnded> {
+        let principal = self.principal()?;
+        let context = Arc::clone(&self.request.context);
+        Some(context.end_sessions_of(principal.user()).await)
     }
 
     /// Gives the session a new key when the request is complete, and ends the old one everywhere:

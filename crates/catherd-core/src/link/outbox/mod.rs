@@ -159,8 +159,10 @@ pub enum OutboxEffect {
     Marked {
         /// The context of the session.
         context: ContextId,
-        /// The session.
+        /// The session; for a change of id the new one, and the old one is missing as well.
         key: Key,
+        /// What kind of frame was not delivered.
+        class: FrameClass,
     },
     /// The key has ended at the peer: fetch its tombstone.
     Ended {
@@ -234,7 +236,11 @@ impl Outbox {
         self.counters.pushed += 1;
         if self.is_closed {
             self.tickets.drop_next(Outcome::Gone);
-            self.effect(OutboxEffect::Marked { context, key });
+            self.effect(OutboxEffect::Marked {
+                context,
+                key,
+                class,
+            });
             return ticket;
         }
         if class == FrameClass::Tombstone {
@@ -255,7 +261,11 @@ impl Outbox {
             Queued::Shed => {
                 self.counters.shed += 1;
                 self.tickets.drop_next(Outcome::Unacknowledged);
-                self.effect(OutboxEffect::Marked { context, key });
+                self.effect(OutboxEffect::Marked {
+                    context,
+                    key,
+                    class,
+                });
                 return ticket;
             }
             Queued::Shrunk => self.counters.shrunk += 1,
@@ -345,6 +355,12 @@ impl Outbox {
         len > 0
     }
 
+    /// From now on nothing is held back for an acknowledgement: this node is about to end, and what
+    /// the operating system has reaches the peer all the same. Write again afterwards.
+    pub fn hold_nothing_back(&mut self) {
+        self.config.write_ahead_bytes = 0;
+    }
+
     /// Everything that was given out is in the hands of the operating system.
     pub fn written(&mut self, now: Time) {
         let from = self.handed.max(self.acknowledged);
@@ -402,6 +418,7 @@ impl Outbox {
             self.effect(OutboxEffect::Marked {
                 context: record.context,
                 key: record.key,
+                class: record.class,
             });
             if !record.is_behind && !self.is_silent {
                 self.is_silent = true;
@@ -486,6 +503,7 @@ impl Outbox {
             return Some(OutboxEffect::Marked {
                 context: lost.context,
                 key: lost.key,
+                class: lost.class,
             });
         }
         std::mem::take(&mut self.is_settled).then_some(OutboxEffect::Settled)

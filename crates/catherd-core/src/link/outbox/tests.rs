@@ -79,9 +79,14 @@ fn effects(outbox: &mut Outbox) -> Vec<OutboxEffect> {
 }
 
 fn marked(bits: u128) -> OutboxEffect {
+    marked_as(FrameClass::Fragment, bits)
+}
+
+fn marked_as(class: FrameClass, bits: u128) -> OutboxEffect {
     OutboxEffect::Marked {
         context: ContextId(0),
         key: key(bits),
+        class,
     }
 }
 
@@ -121,6 +126,19 @@ fn what_gathers_until_the_acknowledgement_goes_out_in_one_write() {
     assert_eq!(write(&mut outbox, at(0)), []);
     outbox.acknowledged(at(1), &up_to(1)).unwrap();
     assert_eq!(write(&mut outbox, at(1)), frames(&[(2, "b"), (3, "c")]));
+}
+
+#[test]
+fn a_node_that_is_about_to_end_writes_all_whatever_is_unacknowledged() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.push(at(0), fragment(2, "b"));
+    assert_eq!(write(&mut outbox, at(0)), []);
+    outbox.hold_nothing_back();
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(2, "b")]));
+    outbox.push(at(0), fragment(3, "c"));
+    assert_eq!(write(&mut outbox, at(0)), frames(&[(3, "c")]));
 }
 
 #[test]
@@ -941,7 +959,7 @@ fn a_peer_found_suspect_over_another_connection_is_not_waited_for_here_either() 
         [
             marked(1),
             OutboxEffect::Suspect,
-            marked(2),
+            marked_as(FrameClass::Tombstone, 2),
             OutboxEffect::Settled
         ],
         "marked at its deadline, and said to be silent here too"
@@ -1054,7 +1072,8 @@ fn closing_marks_whatever_was_queued_or_unacknowledged() {
     effects(&mut outbox);
     outbox.close();
     outbox.close();
-    let mut expected: Vec<_> = (2..=5).map(marked).collect();
+    let mut expected: Vec<_> = (2..=4).map(marked).collect();
+    expected.push(marked_as(FrameClass::Tombstone, 5));
     expected.push(OutboxEffect::Settled);
     assert_eq!(effects(&mut outbox), expected);
     assert_eq!(outbox.outcome(done), Some(Outcome::Acknowledged));
@@ -1075,9 +1094,10 @@ fn what_is_pushed_into_a_closed_link_is_gone_and_marked() {
     outbox.close();
     effects(&mut outbox);
     for frame in [fragment(1, "a"), tombstone(1)] {
+        let class = frame.class;
         let ticket = outbox.push(at(0), frame);
         assert_eq!(outbox.outcome(ticket), Some(Outcome::Gone));
-        assert_eq!(effects(&mut outbox), [marked(1)]);
+        assert_eq!(effects(&mut outbox), [marked_as(class, 1)]);
     }
     assert_eq!(outbox.snapshot(at(0)).queued_bytes, 0);
 }

@@ -1,6 +1,7 @@
 //! Memberships wired back to back in one thread, and single ones fed by hand.
 
 mod caps;
+mod clocks;
 mod cluster;
 mod heal;
 mod joins;

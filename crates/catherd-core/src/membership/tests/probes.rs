@@ -23,27 +23,72 @@ fn reset() -> Membership {
     core
 }
 
+/// The same, and its process has ended: what it had sent is read to the end.
+fn ended(mut core: Membership, millis: u64) -> Membership {
+    core.handle_link_lost(at(millis), incarnation(2), Direction::Incoming);
+    core
+}
+
+fn gone(core: &mut Membership) -> Vec<GoneCause> {
+    let told = events(core).into_iter();
+    let gone = told.filter_map(|event| match event {
+        MemberEvent::Gone(_, cause) => Some(cause),
+        _ => None,
+    });
+    gone.collect()
+}
+
 #[test]
 fn a_refused_connect_fails_a_probe_at_once() {
+    let mut core = ended(reset(), 10);
+    core.handle_probe(at(11), incarnation(2), Err(ConnectFailure::Reset));
+    assert_eq!(gone(&mut core), [GoneCause::ProbeFailed]);
+    assert_eq!(core.declared_gone(), 1);
+    assert_eq!(core.missing().next().unwrap().since, at(11));
+    assert_eq!(core.view().members, []);
+}
+
+#[test]
+fn what_an_ended_process_had_sent_is_read_before_the_verdict() {
     let mut core = reset();
     core.handle_probe(at(11), incarnation(2), Err(ConnectFailure::Reset));
+    assert_eq!(core.view().members.len(), 1);
+    let mut core = ended(core, 12);
+    assert_eq!(gone(&mut core), [GoneCause::ProbeFailed]);
+}
+
+#[test]
+fn a_goodbye_of_an_ended_process_that_is_read_late_is_a_goodbye() {
+    let mut core = reset();
+    core.handle_probe(at(11), incarnation(2), Err(ConnectFailure::Reset));
+    core.handle_goodbye(at(12), incarnation(2));
+    assert_eq!(gone(&mut core), [GoneCause::Goodbye]);
+    assert_eq!((core.missing().len(), core.declared_gone()), (0, 0));
+}
+
+/// As on a machine that has lost its power: nobody ends the connection.
+#[test]
+fn an_ended_process_whose_connection_does_not_end_is_gone_two_heartbeats_later() {
+    let mut core = reset();
+    core.handle_probe(at(11), incarnation(2), Err(ConnectFailure::Reset));
+    core.handle_timeout(at(1010));
+    assert_eq!(core.view().members.len(), 1);
+    assert_eq!(core.poll_timeout(), Some(at(1011)));
+    effects(&mut core);
+    core.handle_timeout(at(1011));
+    let disconnect = Effect::Disconnect {
+        incarnation: incarnation(2),
+    };
     let effects = effects(&mut core);
-    assert_eq!(
-        effects[0],
-        Effect::Disconnect {
-            incarnation: incarnation(2)
-        }
-    );
+    let at = |wanted: &dyn Fn(&Effect) -> bool| effects.iter().position(wanted);
     let is_gone = |effect: &Effect| {
         matches!(
             effect,
             Effect::Event(MemberEvent::Gone(_, GoneCause::ProbeFailed))
         )
     };
-    assert!(is_gone(&effects[1]));
-    assert_eq!(core.declared_gone(), 1);
-    assert_eq!(core.missing().next().unwrap().since, at(11));
-    assert_eq!(core.view().members, []);
+    let (disconnect, gone) = (at(&|effect| *effect == disconnect), at(&is_gone));
+    assert!(disconnect.is_some() && disconnect < gone, "{effects:?}");
 }
 
 #[test]
@@ -76,10 +121,10 @@ fn a_refusal_by_the_process_itself_is_an_answer() {
 
 #[test]
 fn an_answer_of_another_process_is_none() {
-    let mut core = reset();
+    let mut core = ended(reset(), 10);
     core.handle_probe(at(11), incarnation(2), Ok(&welcome("b", 3)));
     assert_eq!(core.view().members, []);
-    let mut core = reset();
+    let mut core = ended(reset(), 10);
     let refusal = ConnectFailure::Refused(Refusal::OtherIncarnation);
     core.handle_probe(at(11), incarnation(2), Err(refusal));
     assert_eq!(core.view().members, []);
@@ -140,6 +185,7 @@ fn heartbeats_do_not_excuse_a_member_whose_listener_is_gone() {
     core.handle_timeout(at(3001));
     core.handle_heartbeat(at(3100), &heartbeat("b", 2, 7));
     core.handle_probe(at(3101), incarnation(2), Err(ConnectFailure::Reset));
+    let core = ended(core, 3102);
     assert_eq!(core.view().members, []);
 }
 
@@ -159,6 +205,7 @@ fn a_failed_probe_asks_everybody_who_is_late_and_waits_for_the_answers() {
     }
     core.handle_heartbeat(at(1900), &heartbeat("d", 4, 1));
     core.handle_link_lost(at(2000), incarnation(2), Direction::Outgoing);
+    let mut core = ended(core, 2000);
     effects(&mut core);
     core.handle_probe(at(2001), incarnation(2), Err(ConnectFailure::Reset));
     let asked: Vec<_> = effects(&mut core)
@@ -263,6 +310,7 @@ fn a_connect_to_a_member_that_fails_asks_again_whether_it_lives() {
     effects(&mut core);
     core.handle_connect_failed(at(43), incarnation(2), ConnectFailure::Reset);
     core.handle_probe(at(44), incarnation(2), Err(ConnectFailure::Reset));
+    let core = ended(core, 45);
     assert_eq!(core.view().members, []);
 }
 

@@ -64,6 +64,7 @@ pub(super) fn heartbeat(name: &str, bits: u64, counter: u64) -> Heartbeat {
         state: MemberState::Joining,
         protocols: Protocols::OURS,
         heard: Vec::new(),
+        wall_ms: None,
     }
 }
 
@@ -347,7 +348,9 @@ fn the_counter_heard_outlives_the_member() {
     let mut core = single();
     meet(&mut core, at(1), "b", 2);
     core.handle_heartbeat(at(10), &heartbeat("b", 2, 42));
-    core.handle_link_lost(at(20), incarnation(2), Direction::Outgoing);
+    for half in [Direction::Outgoing, Direction::Incoming] {
+        core.handle_link_lost(at(20), incarnation(2), half);
+    }
     core.handle_probe(at(21), incarnation(2), Err(ConnectFailure::Reset));
     assert_eq!(core.view().members, []);
     let hello_then = core.hello_for(incarnation(2), Purpose::Link, at(1010));

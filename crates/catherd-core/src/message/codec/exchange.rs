@@ -184,6 +184,7 @@ pub(super) fn to_buckets(question: u64, context: &str, comparison: &Comparison) 
         from: comparison.from,
         digests: comparison.digests.clone(),
         mutual: comparison.is_mutual,
+        only: comparison.only.clone(),
     }
 }
 
@@ -195,11 +196,13 @@ pub(super) fn from_buckets(buckets: wire::Buckets) -> Result<Message, DecodeErro
         from,
         digests,
         mutual,
+        only,
     } = buckets;
     let comparison = Comparison {
         size,
         from,
         digests,
+        only,
         is_mutual: mutual,
     };
     if !comparison.is_sane() {

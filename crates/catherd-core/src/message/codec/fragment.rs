@@ -58,6 +58,7 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
             key,
             age_ms: millis(tombstone.age),
             life_ms: Some(millis(tombstone.life)),
+            generation: tombstone.generation,
             ..wire::Fragment::default()
         },
         Content::Write(write) => {
@@ -82,6 +83,8 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
                     .collect(),
                 age_ms: millis(write.age),
                 life_ms: None,
+                generation: 0,
+                lived_ms: millis(write.lived),
             }
         }
     }
@@ -120,12 +123,24 @@ pub(super) fn to_register(entry: &(Slot, Register), named: Option<Version>) -> w
 pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, DecodeError> {
     let key = from_key(&fragment.key)?;
     let age = Duration::from_millis(fragment.age_ms);
+    let generation = fragment.generation;
+    if generation > Version::REVISION_MAX {
+        return Err(DecodeError::Insane);
+    }
     if let Some(life_ms) = fragment.life_ms {
         let life = Duration::from_millis(life_ms);
         return Ok(Fragment {
             key,
-            content: Content::Tombstone(Tombstone { age, life }),
+            content: Content::Tombstone(Tombstone {
+                age,
+                life,
+                generation,
+            }),
         });
+    }
+    // A session that lives is of no generation; its principal is.
+    if generation > 0 {
+        return Err(DecodeError::Malformed);
     }
     let named = (fragment.revision != 0)
         .then(|| version(fragment.fence, fragment.revision, fragment.writer))
@@ -167,6 +182,7 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
         since,
         registers,
         age,
+        lived: Duration::from_millis(fragment.lived_ms),
     };
     Ok(Fragment {
         key,

@@ -3,6 +3,7 @@
 mod exchange;
 mod fragment;
 mod greeting;
+mod principal;
 
 use std::fmt;
 use std::time::Duration;
@@ -120,6 +121,10 @@ pub enum Message {
         context: String,
         /// At most 4096 sessions.
         keys: Vec<Key>,
+        /// They ended before their limit, to make room, and nobody was asked: whoever has used one
+        /// keeps it. An early end of nothing asks for room: the sender has none, and no session
+        /// of its own to end.
+        is_early: bool,
     },
     /// The sender has its state: from now on it is waited for.
     Ready,
@@ -271,10 +276,15 @@ impl Message {
                 FrameKind::Used,
                 to_ages(*question, context, ages).encode_to_vec(),
             ),
-            Self::Expired { context, keys } => {
+            Self::Expired {
+                context,
+                keys,
+                is_early,
+            } => {
                 let expired = wire::Expired {
                     context: context.clone(),
                     keys: to_keys(keys.iter().copied()),
+                    is_early: *is_early,
                 };
                 (FrameKind::Expired, expired.encode_to_vec())
             }
@@ -340,10 +350,15 @@ impl Message {
                 }
             }
             FrameKind::Expired => {
-                let wire::Expired { context, keys } = parse(payload, &wire::EXPIRED)?;
+                let wire::Expired {
+                    context,
+                    keys,
+                    is_early,
+                } = parse(payload, &wire::EXPIRED)?;
                 Self::Expired {
                     context,
                     keys: from_keys(&keys)?,
+                    is_early,
                 }
             }
             FrameKind::Ready => Self::Ready,
@@ -380,6 +395,7 @@ impl Heartbeat {
                 .take(64)
                 .map(|heard| heard.bits())
                 .collect(),
+            wall_ms: self.wall_ms,
         };
         let payload = signed(key, &message);
         debug_assert!(payload.len() + 4 <= HEARTBEAT_BYTES_MAX, "names are capped");
@@ -423,6 +439,7 @@ impl Heartbeat {
                 .into_iter()
                 .map(incarnation)
                 .collect::<Result<_, _>>()?,
+            wall_ms: message.wall_ms,
         })
     }
 }

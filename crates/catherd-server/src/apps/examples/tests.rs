@@ -308,8 +308,9 @@ async fn a_value_beyond_the_limit_is_413_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_context_that_is_full_answers_503() {
+async fn a_context_that_is_full_of_sessions_in_use_answers_503() {
     let mut client = Client::with(Manager::standard().max_active_sessions(1));
+    client.get(SESSION).await;
     client.get(SESSION).await;
     client.cookie = None;
     let answer = client.get(SESSION).await;

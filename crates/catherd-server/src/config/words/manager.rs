@@ -17,7 +17,13 @@ pub(crate) static MANAGER: Element = Element {
         used(
             "maxActiveSessions",
             "-1",
-            "sessions on this node beyond which none is begun; -1: no limit",
+            "sessions on this node, copies included; for one more another ends that was used once \
+             and has no user, or it is refused; -1: no limit",
+        ),
+        used(
+            "maxLifetime",
+            "-1",
+            "ours. seconds after which a session ends however much it is used; -1: never",
         ),
         used(
             "maxInactiveInterval",
