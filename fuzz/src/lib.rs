@@ -8,6 +8,7 @@
 //! | `messages` | datagrams, streams of frames, messages, principals |
 //! | `fragments` | fragments that are decoded and merged |
 //! | `operations` | bytes as a history of several nodes |
+//! | `node` | requests, attributes, files of a node |
 //! | `corpus` | the inputs to begin with |
 //! | `mutation` | inputs made from others, one from each number |
 //! | `run` | a target over the corpus and its mutations |
@@ -17,6 +18,7 @@ mod corpus;
 mod fragments;
 mod messages;
 mod mutation;
+mod node;
 mod operations;
 mod run;
 
@@ -24,6 +26,7 @@ pub use corpus::seeds;
 pub use fragments::fragments_then_merge;
 pub use messages::{frame_stream, heartbeat, message, principal};
 pub use mutation::Mutator;
+pub use node::{attribute, cookies, path_filter, request_head, server_xml, web_xml};
 pub use operations::session_operations;
 pub use run::{Bound, Failure, Report, run};
 
@@ -38,4 +41,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("principal", principal),
     ("fragments_then_merge", fragments_then_merge),
     ("session_operations", session_operations),
+    ("cookies", cookies),
+    ("request_head", request_head),
+    ("attribute", attribute),
+    ("path_filter", path_filter),
+    ("server_xml", server_xml),
+    ("web_xml", web_xml),
 ];

@@ -1,9 +1,11 @@
-//! Developer commands: `cargo xtask test`, `cargo xtask fix`, `cargo xtask bench`.
+//! Developer commands: `cargo xtask test`, `cargo xtask fix`, `cargo xtask bench`,
+//! `cargo xtask sim`.
 //!
 //! `test` passes everything that must pass, and writes nothing; `fix` writes.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod sim;
 mod steps;
 
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ enum Command {
     Fix,
     /// Measures requests a second of a node alone and of two, with the release build
     Bench(bench::Options),
+    /// Runs whole clusters in one thread from one seed: `sim --seeds 100`, `sim --seed 7`
+    Sim(sim::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         Command::Test => steps::run(&steps::test()),
         Command::Fix => steps::run(&steps::fix()),
         Command::Bench(options) => bench::run(&options),
+        Command::Sim(options) => sim::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,6 +24,8 @@ mod apps;
 mod command;
 pub mod config;
 mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod log;
 mod node;

@@ -41,6 +41,8 @@ pub mod channel;
 mod cluster;
 mod context;
 pub mod env;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 mod session;
 pub mod store;

@@ -196,3 +196,64 @@ async fn a_session_that_only_a_silent_member_may_have_is_not_taken_for_none() {
         network.crash(B);
     }
 }
+
+/// Two members of three are out of reach: what they confirm to each other cannot be known here.
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_and_misses_more_than_the_node_of_the_route_says_so() {
+    let network = Network::new(5);
+    let (a, b) = two_with(&network, app).await;
+    let c = Node::start(&network.host(C), "C", "one", app()).await;
+    c.cluster.ready().await;
+    for node in [&a, &b] {
+        node.sees(if node.cluster.name() == "A" {
+            &["B", "C"]
+        } else {
+            &["A", "C"]
+        })
+        .await;
+    }
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.isolate(C);
+    c.sees(&[]).await;
+    a.sees(&["B"]).await;
+    let more = a.call("POST", "/shop/count", Some(&cookie)).await;
+    assert_eq!((&*more.text, more.degraded), ("2", None));
+    let old = c.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*old.text, old.degraded.as_deref()),
+        ("1", Some("takeover"))
+    );
+    let begun = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    let none = c.call("GET", "/shop/read", Some(&begun)).await;
+    assert_eq!(
+        (&*none.text, none.degraded.as_deref()),
+        ("0", Some("takeover"))
+    );
+}
+
+/// What the processes before had confirmed died with them; those of the same names are no proof.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_was_killed_as_a_whole_says_that_what_it_shows_may_be_old() {
+    let network = Network::new(6);
+    let (a, _b) = two_with(&network, app).await;
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    network.crash(A);
+    network.crash(B);
+    let alone = Node::start(&network.host(A), "A", "one", app()).await;
+    alone.cluster.ready().await;
+    let none = alone.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!(
+        (&*none.text, none.degraded.as_deref()),
+        ("0", Some("takeover"))
+    );
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    b.cluster.ready().await;
+    alone.sees(&["B"]).await;
+    for node in [&alone, &b] {
+        let none = node.call("GET", "/shop/read", Some(&cookie)).await;
+        assert_eq!(
+            (&*none.text, none.degraded.as_deref()),
+            ("0", Some("takeover"))
+        );
+    }
+}

@@ -227,18 +227,20 @@ impl<'a> Access<'a> {
     }
 
     fn verdict(&self, now: &Moment<'_>) -> Verdict {
-        let Here::Live {
-            is_behind, is_idle, ..
-        } = now.here
-        else {
-            let is_unsure = now.here == Here::Absent && self.silent_in_view(now).next().is_some();
-            return self.serve(is_unsure, is_unsure, None);
-        };
         let is_silent = self.silent_in_view(now).next().is_some();
-        let is_taken_over = self.gone.is_some() && !is_idle && !self.comes_home(now);
-        let takeover = is_taken_over.then(|| Takeover {
-            is_complete: self.is_all_here(now),
-        });
+        let (is_behind, is_idle) = match now.here {
+            Here::Ended => return self.serve(false, false, None),
+            Here::Absent => (false, true),
+            Here::Live {
+                is_behind, is_idle, ..
+            } => (is_behind, is_idle),
+        };
+        let is_complete = self.is_all_here(now);
+        let is_taken_over = self.gone.is_some() && !self.comes_home(now);
+        // That there is no session to be served is an answer as well: it may be an old one, and is
+        // no takeover.
+        let is_told = !is_idle || !is_complete;
+        let takeover = (is_taken_over && is_told).then_some(Takeover { is_complete });
         self.serve(is_silent, is_silent || (is_behind && !is_idle), takeover)
     }
 

@@ -24,6 +24,8 @@ pub struct Ack {
     pub ended: Vec<u64>,
     /// Frames that met another session under their key, listed like `ended`.
     pub twins: Vec<u64>,
+    /// Frames of contexts that the receiver does not have, listed like `ended`: dropped, and no copy.
+    pub unheld: Vec<u64>,
 }
 
 /// An acknowledgement that cannot be true. The peer's fault: the connection must be closed.
@@ -91,7 +93,7 @@ impl std::error::Error for AckError {}
 impl Ack {
     /// Checks all that can be checked without knowing what was acknowledged before.
     pub(super) fn check_lists(&self) -> Result<(), AckError> {
-        for list in [&self.behind, &self.ended, &self.twins] {
+        for list in self.lists() {
             if list.len() > LISTED_MAX {
                 return Err(AckError::TooLong { len: list.len() });
             }
@@ -108,10 +110,10 @@ impl Ack {
                 .copied()
                 .find(|number| other.binary_search(number).is_ok())
         };
-        match twice(&self.ended, &self.behind)
-            .or_else(|| twice(&self.twins, &self.behind))
-            .or_else(|| twice(&self.twins, &self.ended))
-        {
+        let lists = self.lists();
+        let pairs = (1..lists.len()).flat_map(|at| (0..at).map(move |before| (at, before)));
+        let mut twice = pairs.filter_map(|(at, before)| twice(lists[at], lists[before]));
+        match twice.next() {
             Some(number) => Err(AckError::Contradiction { number }),
             None => Ok(()),
         }
@@ -119,9 +121,10 @@ impl Ack {
 
     /// The numbers of all lists, list by list.
     pub(super) fn listed(&self) -> impl Iterator<Item = u64> + '_ {
-        [&self.behind, &self.ended, &self.twins]
-            .into_iter()
-            .flatten()
-            .copied()
+        self.lists().into_iter().flatten().copied()
+    }
+
+    fn lists(&self) -> [&Vec<u64>; 4] {
+        [&self.behind, &self.ended, &self.twins, &self.unheld]
     }
 }

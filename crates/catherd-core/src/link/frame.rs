@@ -65,6 +65,9 @@ pub enum Outcome {
     Ended,
     /// The peer held another session under this key: there, the key has ended.
     Twin,
+    /// The peer does not have the context and dropped the frame: there is no copy there, and none to
+    /// wait for.
+    Unheld,
     /// Not known to be at the peer: no acknowledgement in time, a suspect peer, or dropped. It may
     /// become one of the others when a late acknowledgement comes.
     Unacknowledged,

@@ -23,7 +23,7 @@ pub struct Inbox {
     behind_frames: usize,
     /// The list of those that are behind differs from the one last acknowledged.
     is_behind_changed: bool,
-    /// Tombstones and twins that were met and not yet told, by number.
+    /// Tombstones, twins and missing contexts that were met and not yet told, by number.
     met: BTreeMap<u64, Met>,
 }
 
@@ -38,12 +38,15 @@ pub enum Applied {
     Ended,
     /// There was another session under this key; the key has ended.
     Twin,
+    /// There is no such context here; the frame was dropped.
+    Unheld,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Met {
     Tombstone,
     Twin,
+    Nothing,
 }
 
 /// A frame that must not come. The peer's fault, or its misfortune: the connection must be closed.
@@ -139,6 +142,7 @@ impl Inbox {
             Applied::Complete => None,
             Applied::Ended => Some(Met::Tombstone),
             Applied::Twin => Some(Met::Twin),
+            Applied::Unheld => Some(Met::Nothing),
         };
         let numbers = self.no_longer_behind(context, key);
         if let Some(met) = met {
@@ -198,6 +202,7 @@ impl Inbox {
             match first.remove_entry() {
                 (number, Met::Tombstone) => ack.ended.push(number),
                 (number, Met::Twin) => ack.twins.push(number),
+                (number, Met::Nothing) => ack.unheld.push(number),
             }
         }
         self.acknowledged = up_to;
@@ -353,6 +358,20 @@ mod tests {
         assert_eq!(inbox.poll_ack(), Some(ack));
         take(&mut inbox, 4, 9, Applied::Complete);
         assert_eq!(inbox.poll_ack(), Some(up_to(4)), "each is told once");
+    }
+
+    #[test]
+    fn a_frame_for_a_context_that_is_not_here_is_told_once_and_is_no_copy() {
+        let mut inbox = Inbox::new();
+        take(&mut inbox, 1, 7, Applied::Complete);
+        take(&mut inbox, 2, 8, Applied::Unheld);
+        let ack = Ack {
+            unheld: vec![2],
+            ..up_to(2)
+        };
+        assert_eq!(inbox.poll_ack(), Some(ack));
+        take(&mut inbox, 3, 7, Applied::Complete);
+        assert_eq!(inbox.poll_ack(), Some(up_to(3)));
     }
 
     #[test]

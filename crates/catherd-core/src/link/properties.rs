@@ -408,6 +408,7 @@ impl World {
             }
             Some(Outcome::Ended) => assert!(copy.is_ended, "{push:?}"),
             Some(Outcome::Twin) => assert!(copy.is_ended && push.key == TWIN, "{push:?}"),
+            Some(Outcome::Unheld) => panic!("the peer has every context: {push:?}"),
             Some(Outcome::Acknowledged | Outcome::Unacknowledged | Outcome::Gone) | None => {}
         }
     }

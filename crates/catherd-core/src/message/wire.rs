@@ -8,7 +8,7 @@ use prost::Message;
 use super::limits::Shape;
 use crate::expiry::Inquiry;
 use crate::session::Principal as User;
-use crate::sync::Marks;
+use crate::sync::{Comparison, Marks};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -245,13 +245,15 @@ pub(super) struct Ack {
     pub(super) ended: Vec<u64>,
     #[prost(uint64, repeated, packed = "true", tag = "4")]
     pub(super) twins: Vec<u64>,
+    #[prost(uint64, repeated, packed = "true", tag = "5")]
+    pub(super) unheld: Vec<u64>,
 }
 
 const ACK_LIST: usize = 8192 * 10;
 
 pub(super) const ACK: Shape = Shape {
     nested: &[],
-    leaves: &[(2, ACK_LIST), (3, ACK_LIST), (4, ACK_LIST)],
+    leaves: &[(2, ACK_LIST), (3, ACK_LIST), (4, ACK_LIST), (5, ACK_LIST)],
     plain_max: 16,
 };
 
@@ -390,7 +392,7 @@ pub(super) struct Summaries {
 }
 
 /// An answer names at most this many sessions.
-pub(super) const SUMMARIES_MAX: usize = 1 << 16;
+pub(super) const SUMMARIES_MAX: usize = Comparison::ANSWER_MAX;
 
 pub(super) const SUMMARIES: Shape = Shape {
     nested: &[],

@@ -48,6 +48,9 @@ impl Comparison {
     pub const BUCKETS_MAX: usize = 1 << 16;
     /// An answer names at most this many sessions, and those that share the last one's bucket.
     pub const SESSIONS_MAX: usize = 8192;
+    /// And never more than this: beyond it is what shares a bucket with so many others, as happens
+    /// only where the table was folded smaller than anybody folds it.
+    pub const ANSWER_MAX: usize = 1 << 16;
 
     /// The asker's side: the digests of `buckets`, with the table folded into `size`.
     ///
@@ -148,24 +151,36 @@ impl Comparison {
             return Summaries::default();
         }
         let mut by_bucket: BTreeMap<u32, Vec<Summary>> = BTreeMap::new();
+        let (mut count, mut next) = (0, None);
         table.summaries(
             self.size as usize,
             &mut |Bucket(bucket)| unequal(bucket),
             &mut |summary| {
                 let Bucket(bucket) = Bucket::of(summary.key, self.size as usize);
-                by_bucket.entry(bucket).or_default().push(summary);
+                if next.is_some_and(|next| bucket >= next) {
+                    return;
+                }
+                let sessions = by_bucket.entry(bucket).or_default();
+                if sessions.len() < Self::ANSWER_MAX - Self::SESSIONS_MAX {
+                    sessions.push(summary);
+                    count += 1;
+                }
+                // What is not going to be named is not kept either, however large the table is.
+                while let Some(last) = by_bucket.last_entry() {
+                    if count - last.get().len() < Self::SESSIONS_MAX {
+                        break;
+                    }
+                    next = Some(*last.key());
+                    count -= last.remove().len();
+                }
             },
         );
-        let mut summaries = Summaries::default();
-        for (bucket, mut sessions) in by_bucket {
-            if summaries.sessions.len() >= Self::SESSIONS_MAX {
-                summaries.next = Some(bucket);
-                break;
-            }
-            sessions.sort_unstable();
-            summaries.sessions.append(&mut sessions);
+        let mut sessions = Vec::with_capacity(count);
+        for mut of_one in by_bucket.into_values() {
+            of_one.sort_unstable();
+            sessions.append(&mut of_one);
         }
-        summaries
+        Summaries { next, sessions }
     }
 }
 

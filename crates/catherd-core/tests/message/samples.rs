@@ -228,6 +228,15 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                 behind: vec![298],
                 ended: vec![7, 299],
                 twins: vec![1],
+                unheld: Vec::new(),
+            }),
+        ),
+        (
+            "ack-unheld",
+            Message::Ack(Ack {
+                up_to: 300,
+                unheld: vec![7, 300],
+                ..Ack::default()
             }),
         ),
         (
@@ -681,12 +690,13 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
         refusals.prop_map(Message::Refused),
         (any_text(), prop::collection::vec(any_fragment(), 1..=2))
             .prop_map(|(context, fragments)| Message::Fragments { context, fragments }),
-        (any::<u64>(), numbers(), numbers(), numbers()).prop_map(
-            |(up_to, behind, ended, twins)| Message::Ack(Ack {
+        (any::<u64>(), [numbers(), numbers(), numbers(), numbers()]).prop_map(
+            |(up_to, [behind, ended, twins, unheld])| Message::Ack(Ack {
                 up_to,
                 behind,
                 ended,
-                twins
+                twins,
+                unheld
             })
         ),
         (

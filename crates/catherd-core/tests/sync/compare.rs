@@ -154,3 +154,28 @@ fn an_answer_that_is_full_says_where_to_go_on() {
     empty.pull_all(&full);
     assert_eq!(empty.digests(), full.digests());
 }
+
+/// Eight bytes that claim a table of one bucket must not be answered with all sessions there are.
+#[test]
+fn a_table_folded_into_one_bucket_is_answered_with_a_bounded_list() {
+    let full = Node::new(1);
+    let sessions = u32::try_from(Comparison::ANSWER_MAX).expect("a small number") + 1000;
+    for key in 0..sessions {
+        full.make(Change::Write {
+            key,
+            name: 0,
+            value: 1,
+        });
+    }
+    let folded = Comparison {
+        size: 1,
+        from: 0,
+        digests: vec![7],
+        is_mutual: false,
+        only: Vec::new(),
+    };
+    assert!(folded.is_sane());
+    let summaries = folded.answer(&full.table);
+    assert!(summaries.sessions.len() <= Comparison::ANSWER_MAX);
+    assert!(summaries.sessions.len() >= Comparison::SESSIONS_MAX);
+}

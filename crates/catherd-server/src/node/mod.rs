@@ -109,7 +109,8 @@ impl Serving {
         let mut connectors = Vec::new();
         for (listener, limits) in opened.http {
             if let Ok(address) = listener.local_addr() {
-                tracing::info!(%address, port = address.port(), "HTTP port open");
+                let (port, connections) = (address.port(), limits.connections);
+                tracing::info!(%address, port, connections, "HTTP port open");
             }
             let connector = Connector::new(listener, limits, Arc::clone(engine));
             connectors.push(tokio::spawn(connector.run(stopping.clone(), PATIENCE)));

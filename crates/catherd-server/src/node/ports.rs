@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::TcpListener;
 
 use crate::config::{ConnectorConfig, ReceiverConfig, ServerConfig};
-use crate::http::{Held, HoldError, Limits};
+use crate::http::{Held, HoldError, Limits, connections_within};
 
 /// Ports that are ours and not open yet.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Ports {
         let mut http = Vec::new();
         for connector in &config.connectors {
             match Held::hold(connector.address) {
-                Ok(held) => http.push((held, limits(connector))),
+                Ok(held) => http.push((held, limits(connector, config.connectors.len()))),
                 Err(error) => problems.push(problem("port of a Connector", &error)),
             }
         }
@@ -123,7 +123,7 @@ pub(super) fn addresses(receiver: &ReceiverConfig) -> impl Iterator<Item = Socke
         .map(move |port| SocketAddr::new(address, port))
 }
 
-fn limits(connector: &ConnectorConfig) -> Limits {
+fn limits(connector: &ConnectorConfig, connectors: usize) -> Limits {
     let &ConnectorConfig {
         address: _,
         max_keep_alive_requests,
@@ -136,11 +136,13 @@ fn limits(connector: &ConnectorConfig) -> Limits {
         (Some(head), Some(idle)) => Some(head.max(idle)),
         (None, _) | (_, None) => None,
     };
+    let default = Limits::default();
     Limits {
+        connections: connections_within(default.connections, connectors),
         requests: max_keep_alive_requests,
         head_patience,
         idle_patience: idle.filter(|&idle| head_patience.is_none_or(|head| idle < head)),
-        ..Limits::default()
+        ..default
     }
 }
 
@@ -151,11 +153,12 @@ mod tests {
     use super::*;
 
     fn patience(head: Option<u64>, idle: Option<u64>) -> (Option<u64>, Option<u64>) {
-        let limits = limits(&ConnectorConfig {
+        let connector = ConnectorConfig {
             connection_timeout: head.map(Duration::from_secs),
             keep_alive_timeout: idle.map(Duration::from_secs),
             ..ConnectorConfig::default()
-        });
+        };
+        let limits = limits(&connector, 1);
         let seconds = |patience: Option<Duration>| patience.map(|patience| patience.as_secs());
         (seconds(limits.head_patience), seconds(limits.idle_patience))
     }

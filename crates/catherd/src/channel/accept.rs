@@ -127,11 +127,10 @@ async fn serve<E: Env>(env: E, shared: Arc<Shared>, mut stream: E::Stream, from:
                 shared: Arc::clone(&shared),
                 faults: env.faults().clone(),
             };
-            let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
             tokio::select! {
                 biased;
                 () = close.notified() => Ok(()),
-                ended = incoming.run(says) => ended,
+                ended = incoming.run() => ended,
             }
         }
     };

@@ -14,7 +14,8 @@ pub(super) enum PeerSays {
     Goodbye,
 }
 
-/// Does what a member's message asks for; the message that answers it, if one does.
+/// Does what a member's message asks for; the message that answers it, if one does. What it says of
+/// itself is added to `said`.
 ///
 /// # Errors
 ///
@@ -23,7 +24,7 @@ pub(super) fn answer(
     delivery: &dyn Delivery,
     member: Incarnation,
     message: Message,
-    says: &mut impl FnMut(PeerSays),
+    said: &mut Vec<PeerSays>,
 ) -> io::Result<Option<Message>> {
     let answer = match message {
         Message::Fetch {
@@ -78,11 +79,11 @@ pub(super) fn answer(
             None
         }
         Message::Ready => {
-            says(PeerSays::Ready);
+            say(said, PeerSays::Ready);
             None
         }
         Message::Goodbye { .. } => {
-            says(PeerSays::Goodbye);
+            say(said, PeerSays::Goodbye);
             None
         }
         Message::Hello(_)
@@ -92,13 +93,21 @@ pub(super) fn answer(
         | Message::Ack(_)
         | Message::Whole { .. }
         | Message::Summaries { .. }
-        | Message::Used { .. } => {
-            return Err(bad(
-                "a message that does not belong on this side of a connection",
-            ));
-        }
+        | Message::Used { .. } => return Err(misplaced()),
     };
     Ok(answer)
+}
+
+/// Notes what the other side says of itself; to repeat it says no more.
+fn say(said: &mut Vec<PeerSays>, what: PeerSays) {
+    if said.last() != Some(&what) {
+        said.push(what);
+    }
+}
+
+/// A message that nobody sends over this side of a connection.
+pub(super) fn misplaced() -> io::Error {
+    bad("a message that does not belong on this side of a connection")
 }
 
 /// Bytes that a member must not send.

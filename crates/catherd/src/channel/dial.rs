@@ -55,8 +55,7 @@ pub(super) async fn open_first<E: Env>(env: E, shared: Arc<Shared>, call: Call) 
     if shared.driver.send(welcomed).await.is_err() {
         return;
     }
-    let says = |what| drop(shared.driver.try_send(Input::Says { member, what }));
-    let ended = pool.first.run(reader, buffer, says).await;
+    let ended = pool.first.run(reader, buffer).await;
     report(&shared, &call.name, ended);
     pool.close();
     let lost = Input::LinkLost {
@@ -86,8 +85,7 @@ pub(super) async fn open_more<E: Env>(
         return;
     };
     shared.add(&link);
-    // Nothing about the member itself comes over this link.
-    let run = link.run(reader, buffer, |_| {});
+    let run = link.run(reader, buffer);
     let (ended, ()) = tokio::join!(run, link.wait_for(&pool.first, after));
     if ended.is_ok() && link.is_drained() {
         shared.retire(link.number);

@@ -115,6 +115,10 @@ impl IncomingLinks {
 /// A member may open so many connections behind its first.
 const POOLED_MAX: usize = 1024;
 
+/// So many inputs wait for the driver, and so many are looked at before a deadline that has passed:
+/// those that had come before it say who is still there.
+pub(super) const INPUTS_MAX: usize = 1024;
+
 pub(super) struct Driver<E: Env> {
     pub(super) env: E,
     pub(super) shared: Arc<Shared>,
@@ -135,9 +139,19 @@ pub(super) struct Driver<E: Env> {
 impl<E: Env> Driver<E> {
     pub(super) async fn run(mut self) {
         self.look();
+        let mut past_a_deadline = 0;
         loop {
             self.carry_out().await;
             let at = self.membership.poll_timeout();
+            let is_due = at.is_some_and(|at| at <= self.env.now());
+            past_a_deadline = if is_due { past_a_deadline + 1 } else { 0 };
+            if past_a_deadline > INPUTS_MAX {
+                // Whoever floods this node must not keep it from beating.
+                past_a_deadline = 0;
+                self.look();
+                self.membership.handle_timeout(self.env.now());
+                continue;
+            }
             let env = self.env.clone();
             let timeout = async move {
                 match at {

@@ -13,7 +13,9 @@ use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::answers::{PeerSays, answer, bad};
+use super::driver::Input;
 use super::link::READ_BYTES;
+use super::questions::NeverAsked;
 use super::shared::Shared;
 use crate::env::{Faults, Place};
 
@@ -31,6 +33,9 @@ pub(super) struct Incoming<S> {
 /// a short question may have a long answer.
 const OUT_BYTES_MAX: usize = 256 * 1024;
 
+/// So many questions are answered in one turn; then others have theirs.
+const QUESTIONS_A_TURN: usize = 64;
+
 /// Sessions of which a write is missing here, and the question that asks for each.
 #[derive(Default)]
 struct Gaps {
@@ -40,16 +45,17 @@ struct Gaps {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     /// Serves the connection to its end.
-    pub(super) async fn run(mut self, mut says: impl FnMut(PeerSays)) -> io::Result<()> {
+    pub(super) async fn run(mut self) -> io::Result<()> {
         let session_bytes_max = self.shared.delivery.session_bytes_max();
         let frame_bytes_max = Message::bytes_max(FrameKind::Whole, session_bytes_max) + 16;
         let frames = FrameReader::new(frame_bytes_max);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
+        let mut said = Vec::new();
         loop {
             // Nobody closes the turns.
             let turn = self.shared.turns.acquire().await.ok();
-            let (mut applied, mut is_done) = (false, false);
-            while out.len() < OUT_BYTES_MAX {
+            let (mut applied, mut is_done, mut questions) = (false, false, 0);
+            while out.len() < OUT_BYTES_MAX && questions < QUESTIONS_A_TURN {
                 let Some((head, payload)) = frames.next(&mut self.buffer).map_err(bad)? else {
                     is_done = true;
                     break;
@@ -63,7 +69,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                         self.note(head.number, &results, &mut inbox, &mut gaps, &mut out);
                         applied = true;
                     }
-                    Some(message) => self.handle(message, &mut gaps, &mut out, &mut says)?,
+                    Some(message) => {
+                        questions += questions_in(&message);
+                        self.handle(message, &mut gaps, &mut out, &mut said)?;
+                    }
                     None => {}
                 }
             }
@@ -83,7 +92,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
                 out.clear();
             }
+            for what in said.drain(..) {
+                let member = self.member;
+                // A driver that has ended listens to nobody.
+                let _ = self.shared.driver.send(Input::Says { member, what }).await;
+            }
             if !is_done {
+                // Else one who always has more to ask would keep this thread.
+                tokio::task::yield_now().await;
                 continue;
             }
             self.buffer.reserve(READ_BYTES);
@@ -106,9 +122,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         // is the new session: a tombstone always goes in.
         let weight = |applied: Applied| match applied {
             Applied::Complete => 0,
-            Applied::Ended => 1,
-            Applied::Twin => 2,
-            Applied::Behind => 3,
+            Applied::Unheld => 1,
+            Applied::Ended => 2,
+            Applied::Twin => 3,
+            Applied::Behind => 4,
         };
         let worst = results
             .iter()
@@ -116,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         let (context, key, applied) =
             worst
                 .copied()
-                .unwrap_or((ContextId(u32::MAX), Key::MIN, Applied::Complete));
+                .unwrap_or((ContextId(u32::MAX), Key::MIN, Applied::Unheld));
         inbox.applied(number, context, key, applied);
         if applied == Applied::Behind {
             self.ask(context, key, gaps, out);
@@ -159,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         message: Message,
         gaps: &mut Gaps,
         out: &mut BytesMut,
-        says: &mut impl FnMut(PeerSays),
+        said: &mut Vec<PeerSays>,
     ) -> io::Result<()> {
         match message {
             Message::Whole {
@@ -168,8 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 answers,
                 ..
             } => {
-                if !gaps.asked.values().any(|&asked| asked == question) {
-                    return Err(bad("an answer to a question that was not asked"));
+                // A gap may have closed another way before its answer comes.
+                if question == 0 || question > gaps.next_question {
+                    return Err(bad(NeverAsked));
                 }
                 // The answer may still be behind: then the next frame of the session asks again.
                 gaps.asked.retain(|_, asked| *asked != question);
@@ -178,11 +196,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 }
             }
             other => {
-                if let Some(reply) = answer(&*self.shared.delivery, self.member, other, says)? {
+                if let Some(reply) = answer(&*self.shared.delivery, self.member, other, said)? {
                     reply.put(None, out);
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// How many questions a message counts for. To compare is to look at the whole table, and takes a
+/// turn of its own.
+fn questions_in(message: &Message) -> usize {
+    match message {
+        Message::Fetch { .. }
+        | Message::Touch { .. }
+        | Message::Expire { .. }
+        | Message::Expired { .. } => 1,
+        Message::Buckets { .. } => QUESTIONS_A_TURN,
+        _ => 0,
     }
 }

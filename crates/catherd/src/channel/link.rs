@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::Notify;
 
-use super::answers::{PeerSays, answer, bad};
+use super::answers::{answer, bad, misplaced};
 use super::pool::Pool;
 use super::questions::{Questions, Reply};
 use super::shared::Shared;
@@ -102,6 +102,7 @@ impl Link {
         keep_alive: KeepAlive,
     ) -> Self {
         let outbox = Outbox::one_of(shared.outbox, shared.pool.links);
+        let share = FREE_SHARE * shared.pool.links;
         Self {
             number: shared.next_link.fetch_add(1, Ordering::Relaxed),
             member,
@@ -115,11 +116,11 @@ impl Link {
             keep_alive,
             is_stirred: AtomicBool::new(false),
             free: (
-                shared.outbox.queue_bytes_max / shared.pool.links / FREE_SHARE,
+                shared.outbox.queue_bytes_max / share,
                 shared
                     .outbox
                     .queue_frames_max
-                    .map_or(usize::MAX, |max| max / shared.pool.links / FREE_SHARE),
+                    .map_or(usize::MAX, |max| max / share),
             ),
             has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
@@ -193,6 +194,7 @@ impl Link {
             }
         }
         self.attend();
+        // What was marked here had to wait for the others.
         self.tell_if_free();
     }
 
@@ -325,11 +327,11 @@ impl Link {
             unacknowledged_bytes: snapshot.unacknowledged_bytes as u64,
             is_slow: snapshot.is_suspect,
             written_frames: snapshot.written_frames,
+            marked_buckets: 0,
             writes: snapshot.counters.writes,
             joined_frames: snapshot.counters.joined,
             shrunk_frames: snapshot.counters.shrunk,
             shed_frames: snapshot.counters.shed,
-            marked_buckets: 0,
         }
     }
 
@@ -356,7 +358,6 @@ impl Link {
         &self,
         mut reader: impl AsyncRead + Unpin,
         mut buffer: BytesMut,
-        mut says: impl FnMut(PeerSays),
     ) -> io::Result<()> {
         let frames = FrameReader::new(self.frame_bytes_max());
         tokio::select! {
@@ -368,7 +369,7 @@ impl Link {
                         let max = self.delivery.session_bytes_max();
                         let message = Message::decode(head.kind, &payload, self.key.as_ref(), max);
                         if let Some(message) = message.map_err(bad)? {
-                            self.handle(message, &mut says)?;
+                            self.handle(message)?;
                         }
                     }
                     self.pump();
@@ -390,7 +391,8 @@ impl Link {
         Message::bytes_max(catherd_core::message::FrameKind::Whole, max) + 16
     }
 
-    fn handle(&self, message: Message, says: &mut impl FnMut(PeerSays)) -> io::Result<()> {
+    fn handle(&self, message: Message) -> io::Result<()> {
+        let answered = |question, reply| self.questions.answered(question, reply).map_err(bad);
         match message {
             Message::Ack(ack) => self.acknowledged(&ack)?,
             Message::Whole {
@@ -403,23 +405,22 @@ impl Link {
                     answers,
                     knew_route,
                 };
-                self.questions.answered(question, Reply::Fetched(fetched));
+                answered(question, Reply::Fetched(fetched))?;
             }
             Message::Summaries {
                 question,
                 summaries,
                 ..
-            } => self
-                .questions
-                .answered(question, Reply::Summaries(summaries)),
-            Message::Used { question, ages, .. } => {
-                self.questions.answered(question, Reply::Used(ages));
-            }
-            other => {
-                if let Some(reply) = answer(&*self.delivery, self.member, other, says)? {
+            } => answered(question, Reply::Summaries(summaries))?,
+            Message::Used { question, ages, .. } => answered(question, Reply::Used(ages))?,
+            // For a gap that was found in what came over this link.
+            fetch @ Message::Fetch { .. } => {
+                if let Some(reply) = answer(&*self.delivery, self.member, fetch, &mut Vec::new())? {
                     self.tell(&reply);
                 }
             }
+            // What a member has to say and to ask comes over the connection that it opened.
+            _ => return Err(misplaced()),
         }
         Ok(())
     }

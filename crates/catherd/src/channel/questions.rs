@@ -29,12 +29,31 @@ pub(super) enum Reply {
     Used(Vec<(Key, Duration)>),
 }
 
+/// An answer to a question that was not asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct NeverAsked;
+
+impl std::fmt::Display for NeverAsked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an answer to a question that was not asked")
+    }
+}
+
 impl Questions {
-    pub(super) fn answered(&self, question: u64, reply: Reply) {
+    /// Hands an answer to whoever waits for it; nobody does if it is late.
+    ///
+    /// # Errors
+    ///
+    /// It answers nothing that was ever asked.
+    pub(super) fn answered(&self, question: u64, reply: Reply) -> Result<(), NeverAsked> {
+        if question == 0 || question > self.asked.load(Ordering::Relaxed) {
+            return Err(NeverAsked);
+        }
         if let Some(asker) = self.open.lock().remove(&question) {
             // Whoever asked may have given up.
             let _ = asker.send(reply);
         }
+        Ok(())
     }
 
     /// Nobody will answer any more.

@@ -20,7 +20,7 @@ use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accept::accept_all;
-use super::driver::{Driver, Input};
+use super::driver::{Driver, INPUTS_MAX, Input};
 use super::heartbeats;
 use super::pool::PoolConfig;
 use super::shared::{Joining, Shared};
@@ -73,7 +73,7 @@ impl TcpChannel {
         let (listener, address) = listen(&env, &config.listen).await?;
         let group = Arc::new(env.multicast(&config.group).await?);
         let now = env.now();
-        let (driver, inputs) = mpsc::channel(1024);
+        let (driver, inputs) = mpsc::channel(INPUTS_MAX);
         let (frequency, drop_time) = (config.membership.frequency, config.membership.drop_time);
         let cluster = config.membership.cluster.clone();
         let surroundings: Arc<dyn Surroundings> = Arc::new(env.clone());

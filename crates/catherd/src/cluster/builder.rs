@@ -364,9 +364,12 @@ impl ClusterBuilder {
 
     fn to_node<E: Env>(&self, env: &E) -> Arc<Node> {
         let surroundings = Arc::new(env.clone());
-        let mut node = Node::new(self.name.clone(), &self.cluster_id, self.mode, surroundings);
-        node.waits_for_ack = self.wait_for_ack;
-        Arc::new(node)
+        Arc::new(Node::new(
+            self.name.clone(),
+            &self.cluster_id,
+            (self.mode, self.wait_for_ack),
+            surroundings,
+        ))
     }
 
     fn check(&self) -> Result<(), StartError> {

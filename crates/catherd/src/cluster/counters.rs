@@ -69,6 +69,9 @@ counters! {
     fragments_applied,
     /// Fragments that came before something that belongs to them; it was fetched.
     gaps,
+    /// Unknown sessions named by touches that were not fetched, since others of the same member were
+    /// being fetched.
+    gaps_left,
     /// Registers that two nodes wrote without knowing of each other; the higher version won.
     conflicts,
     /// Writes to sessions that had ended.
@@ -98,7 +101,7 @@ counters! {
     bad_connections,
     /// Lines that were not logged because the same was said within the last minute.
     log_lines_left_out,
-    /// Frames for a context that is not here.
+    /// Frames for a context that is not here, or not replicated here: dropped, and no copy.
     unknown_context,
     /// Sessions whose latest write a member may lack: their buckets are marked for repair.
     marked_for_repair,

@@ -109,6 +109,12 @@ pub enum Event {
         /// How many.
         sessions: u64,
     },
+    /// A member sent a session of a context that is not replicated here. Each is dropped, and the
+    /// member is told that there is no copy of it here.
+    ContextMissing {
+        /// The context's name, as the member says it.
+        context: String,
+    },
     /// A connection was closed because of what came over it.
     BadConnection {
         /// Who is at its other end.
@@ -270,6 +276,14 @@ impl Event {
                 sessions,
             } => {
                 info!(node, context, member, sessions, "sessions repaired");
+            }
+            Self::ContextMissing { context } => {
+                warn!(
+                    node,
+                    context,
+                    left_out = some(left_out),
+                    "a member has a context that this node does not replicate"
+                );
             }
             Self::BadConnection { from, why } => {
                 warn!(

@@ -192,3 +192,46 @@ fn context_status(context: &Arc<ContextInner>) -> ContextStatus {
         transfer: context.transfer.lock().clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::Cluster;
+    use crate::env::Env as _;
+    use crate::testing::Network;
+
+    /// Whoever is flooded must beat all the same, or its members take it for dead.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_inputs_keeps_no_heartbeat_from_being_sent() {
+        let host = Network::new(1).host([10, 0, 0, 1]);
+        let cluster = Cluster::builder()
+            .node_name("A")
+            .cluster_id("one")
+            .multicast_interface(Some(host.ip()))
+            .listen([SocketAddr::new(host.ip(), 4001)])
+            .allow_plaintext(true)
+            .frequency(Duration::from_millis(100))
+            .start_in(host.clone())
+            .await
+            .expect("it starts");
+        cluster.ready().await;
+        let sent = || cluster.status().channel["heartbeats_sent"];
+        let before = sent();
+        let flood = host.spawn({
+            let channel = std::sync::Arc::clone(cluster.node.channel());
+            async move {
+                // The clock moves, and the driver never finds its queue empty.
+                for _ in 0..150 {
+                    for _ in 0..140 {
+                        channel.become_ready(u64::MAX);
+                    }
+                    tokio::time::advance(Duration::from_millis(10)).await;
+                }
+            }
+        });
+        flood.await.expect("it ends");
+        assert!(sent() >= before + 5, "{} in 1.5 seconds", sent() - before);
+    }
+}

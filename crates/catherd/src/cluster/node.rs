@@ -32,8 +32,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     incarnation: AtomicU64,
     pub(crate) mode: Mode,
-    /// Whether a synchronous write is confirmed when members have applied it (`waitForAck`).
-    pub(super) waits_for_ack: bool,
+    /// Whether an answer leaves only when the members have what it says.
+    pub(crate) is_confirmed: bool,
     pub(crate) digest_key: DigestKey,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) counters: Counters,
@@ -46,24 +46,28 @@ pub(crate) struct Node {
     repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
+    /// Whose sessions are being fetched since it named them in a touch.
+    pub(super) filling: Mutex<BTreeSet<(Incarnation, ContextId)>>,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Names of all members that were ever in the view, and under which each process was.
-    known: Mutex<(BTreeSet<String>, BTreeMap<Incarnation, String>)>,
+    /// Members of which this node has all that they confirmed, by their names.
+    known: Mutex<BTreeMap<String, Known>>,
+    /// The names under which processes were in the view.
+    processes: Mutex<BTreeMap<Incarnation, String>>,
 }
 
 impl Node {
     pub(super) fn new(
         name: String,
         cluster_id: &str,
-        mode: Mode,
+        (mode, wait_for_ack): (Mode, bool),
         surroundings: Arc<dyn Surroundings>,
     ) -> Self {
         Self {
             name,
             incarnation: AtomicU64::new(surroundings.draw_incarnation().bits()),
             mode,
-            waits_for_ack: true,
+            is_confirmed: mode.is_synchronous() && wait_for_ack,
             digest_key: DigestKey::new(cluster_id),
             surroundings,
             counters: Counters::default(),
@@ -74,8 +78,10 @@ impl Node {
             repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
+            filling: Mutex::default(),
             joins_again: AtomicBool::new(false),
             known: Mutex::default(),
+            processes: Mutex::default(),
         }
     }
 
@@ -108,11 +114,12 @@ impl Node {
         self.contexts.read().clone()
     }
 
-    fn named(&self, context: &str) -> Option<Arc<ContextInner>> {
+    /// The context with this name, if members may know of its sessions at all.
+    fn replicated(&self, context: &str) -> Option<Arc<ContextInner>> {
         let contexts = self.contexts.read();
         contexts
             .iter()
-            .find(|candidate| candidate.name == context)
+            .find(|candidate| candidate.name == context && candidate.manager.is_replicated())
             .cloned()
     }
 
@@ -177,30 +184,49 @@ impl Node {
         Events::new(self.events.subscribe())
     }
 
-    /// Whether the node with this name was ever in the view, or is this one.
-    pub(crate) fn has_known(&self, name: &str) -> bool {
-        name == self.name || self.known.lock().0.contains(name)
-    }
-
-    /// Whether a write that was confirmed without a word is on another member.
-    pub(crate) fn confirms_what_is_applied(&self) -> bool {
-        self.mode.is_synchronous() && self.waits_for_ack
-    }
-
     /// The name of a process that was ever in the view.
     pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<String> {
-        self.known.lock().1.get(&incarnation).cloned()
+        self.processes.lock().get(&incarnation).cloned()
     }
 
-    fn note_known(&self, who: &MemberName) {
+    /// Whether members wait for this node; not before it has a channel.
+    fn is_ready(&self) -> bool {
+        let channel = self.channel.get();
+        channel.is_some_and(|channel| channel.view().am_ready())
+    }
+
+    /// Whether this node has what a process of this name had confirmed that is gone by now: it was
+    /// waited for, or had its state, while that one was in the view.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        let present = self.channel().view().named(name).map(|it| it.incarnation);
+        let is_former = |known: &Known| known.has_former || Some(known.last) != present;
+        self.known.lock().get(name).is_some_and(is_former)
+    }
+
+    fn note_member(&self, who: &MemberName) {
+        {
+            let mut processes = self.processes.lock();
+            if processes.len() < KNOWN_MAX {
+                processes.insert(who.incarnation, who.name.clone());
+            }
+        }
+        if self.is_ready() {
+            self.note_known(&who.name, who.incarnation);
+        }
+    }
+
+    fn note_known(&self, name: &str, incarnation: Incarnation) {
         let mut known = self.known.lock();
-        let (names, processes) = &mut *known;
-        if names.len() < KNOWN_MAX {
-            names.insert(who.name.clone());
+        if known.len() >= KNOWN_MAX && !known.contains_key(name) {
+            return;
         }
-        if processes.len() < KNOWN_MAX {
-            processes.insert(who.incarnation, who.name.clone());
-        }
+        let first = Known {
+            last: incarnation,
+            has_former: false,
+        };
+        let known = known.entry(name.to_owned()).or_insert(first);
+        known.has_former |= known.last != incarnation;
+        known.last = incarnation;
     }
 
     /// Sends touches and drops what is over, once a second, until the channel is closed.
@@ -244,6 +270,14 @@ impl Node {
     }
 }
 
+/// The processes of one name that were members while this node was ready.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    last: Incarnation,
+    /// Whether there was another before the last.
+    has_former: bool,
+}
+
 /// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
 const KNOWN_MAX: usize = 4096;
 
@@ -253,8 +287,11 @@ const TOUCHES_MAX: usize = 16_000;
 /// What the channel hands to the sessions.
 impl Delivery for Node {
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)> {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             self.counters.unknown_context.add(1);
+            self.emit(Event::ContextMissing {
+                context: context.to_owned(),
+            });
             return Vec::new();
         };
         let applied = |(key, outcome)| {
@@ -277,7 +314,7 @@ impl Delivery for Node {
     }
 
     fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.answer(wanted))
     }
 
@@ -286,7 +323,7 @@ impl Delivery for Node {
     }
 
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {
-        let Some(context) = self.named(context) else {
+        let Some(context) = self.replicated(context) else {
             return Summaries::default();
         };
         let summaries = comparison.answer(&context.table);
@@ -301,7 +338,7 @@ impl Delivery for Node {
     }
 
     fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]) {
-        if let Some(context) = self.named(context) {
+        if let Some(context) = self.replicated(context) {
             context.touched(at, ages);
         }
     }
@@ -312,12 +349,12 @@ impl Delivery for Node {
         context: &str,
         ages: &[(Key, Duration)],
     ) -> Vec<(Key, Duration)> {
-        self.named(context)
+        self.replicated(context)
             .map_or_else(Vec::new, |context| context.used(from, ages))
     }
 
     fn expired(&self, context: &str, keys: &[Key], is_early: bool) {
-        match self.named(context) {
+        match self.replicated(context) {
             Some(context) if is_early => context.ended_early(keys),
             Some(context) => context.expired(keys),
             None => {}
@@ -373,7 +410,12 @@ impl Delivery for Node {
                 self.repair
                     .reopened(who.incarnation, self.surroundings.now());
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_known(who),
+            Event::Member(MemberEvent::Added(who)) => self.note_member(who),
+            Event::Ready => {
+                for member in &self.channel().view().members {
+                    self.note_known(&member.name, member.incarnation);
+                }
+            }
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

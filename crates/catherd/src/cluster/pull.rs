@@ -119,13 +119,20 @@ impl Node {
             .await
     }
 
-    /// Fetches sessions that a member has and this node lacks, in the background.
+    /// Fetches sessions that a member has and this node lacks, in the background: one list of a
+    /// member and a context at a time, however many it names. What is in none is found by the next
+    /// touch, or by the repair.
     pub(crate) fn fill_gaps(
         self: &Arc<Self>,
         context: Arc<ContextInner>,
         from: Incarnation,
         keys: Vec<Key>,
     ) {
+        let gaps = (from, context.id);
+        if !self.filling.lock().insert(gaps) {
+            self.counters.gaps_left.add(keys.len() as u64);
+            return;
+        }
         let node = Arc::clone(self);
         self.surroundings.spawn(Box::pin(async move {
             // Without an answer the next touch, or the repair, finds the same gap.
@@ -133,6 +140,7 @@ impl Node {
                 .fetch_all(&context, from, keys.clone(), &Meter::default())
                 .await;
             context.used_elsewhere(&keys);
+            node.filling.lock().remove(&gaps);
         }));
     }
 

@@ -15,6 +15,7 @@ use super::events::Event;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Reason {
     BadConnection(String),
+    ContextMissing,
     Refused(Refusal),
     NameTaken,
     OurNameTaken,
@@ -28,6 +29,7 @@ impl Reason {
     pub(super) fn of(event: &Event) -> Option<Self> {
         match event {
             Event::BadConnection { why, .. } => Some(Self::BadConnection(why.clone())),
+            Event::ContextMissing { .. } => Some(Self::ContextMissing),
             Event::Member(MemberEvent::Refused(_, refusal)) => Some(Self::Refused(*refusal)),
             Event::Member(MemberEvent::NameTaken { .. }) => Some(Self::NameTaken),
             Event::Member(MemberEvent::OurNameTaken(_)) => Some(Self::OurNameTaken),
@@ -126,7 +128,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_not_in_the_log_is_counted_and_in_the_stream() {
         let host = Network::new(1).host([10, 0, 0, 1]);
-        let node = Node::new("A".to_owned(), "one", Mode::Synchronous, Arc::new(host));
+        let node = Node::new(
+            "A".to_owned(),
+            "one",
+            (Mode::Synchronous, true),
+            Arc::new(host),
+        );
         let mut events = node.events();
         let event = Event::BadConnection {
             from: "10.0.0.9:4000".to_owned(),

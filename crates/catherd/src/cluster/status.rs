@@ -77,6 +77,9 @@ pub struct LinkStatus {
     pub is_slow: bool,
     /// Frames written so far.
     pub written_frames: u64,
+    /// Buckets that the member may lack something of, since a write for it was shed or not
+    /// acknowledged in time. They are compared when the queue has drained.
+    pub marked_buckets: u64,
     /// How often something was written: frames that go out together count once.
     pub writes: u64,
     /// Writes of a session that were joined with one that was still queued.
@@ -86,9 +89,6 @@ pub struct LinkStatus {
     pub shrunk_frames: u64,
     /// Frames that were dropped, since there was no room; their sessions are marked for repair.
     pub shed_frames: u64,
-    /// Buckets that the member may lack something of, since a write for it was shed or not
-    /// acknowledged in time. They are compared when the queue has drained.
-    pub marked_buckets: u64,
 }
 
 impl LinkStatus {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use catherd_core::version::Incarnation;
 
-use crate::channel::{Channel, Outcome, Ticket};
+use crate::channel::{Channel, Outcome, Ticket, View};
 
 /// Waits for the acknowledgements of one write, or of one end. Cheap to clone; dropping it is
 /// harmless.
@@ -18,24 +18,38 @@ struct Waits {
     tickets: Vec<(Incarnation, Ticket)>,
     /// Whether the write must be on another member before it counts as durable.
     copy_wanted: bool,
+    /// Whether a member was missing when it went out, and how many had been declared gone by then.
+    missing: (bool, u32),
     /// What has been confirmed need not be asked again. What was missed must be: a member that
     /// acknowledges late ends the degradation.
     confirmed: AtomicBool,
 }
 
 impl Receipt {
-    /// For a write that went out under `tickets`.
-    pub(crate) fn new(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool) -> Self {
+    /// For what went out under `tickets` to the members of `view`.
+    pub(crate) fn new(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool, view: &View) -> Self {
+        Self::with(tickets, copy_wanted, gone(view))
+    }
+
+    fn with(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool, missing: (bool, u32)) -> Self {
         Self(Arc::new(Waits {
             tickets,
             copy_wanted,
+            missing,
             confirmed: AtomicBool::new(false),
         }))
     }
 
     /// The same frame seen as a write: a change of id carries the session to its new key.
     pub(crate) fn of_a_write(&self, copy_wanted: bool) -> Self {
-        Self::new(self.0.tickets.clone(), copy_wanted)
+        Self::with(self.0.tickets.clone(), copy_wanted, self.0.missing)
+    }
+
+    /// Whether the end that went out may be unknown to a member that is missing, or was at any time
+    /// since: one that came back meanwhile learns of it in its sync, and serves until then.
+    pub(crate) fn is_pending(&self, view: &View) -> bool {
+        let (was_missing, declared_gone) = self.0.missing;
+        was_missing || (false, declared_gone) != gone(view)
     }
 
     /// Whether all who had to have acknowledged; if not, the answer says "degraded".
@@ -50,8 +64,8 @@ impl Receipt {
                 Poll::Ready(Outcome::Acknowledged | Outcome::Ended | Outcome::Twin) => {
                     acknowledged += 1;
                 }
-                // Gone is no miss of its own: what counts is that somebody else has it.
-                Poll::Ready(Outcome::Gone) => {}
+                // Neither is a miss of its own: what counts is that somebody else has it.
+                Poll::Ready(Outcome::Gone | Outcome::Unheld) => {}
                 Poll::Ready(Outcome::Unacknowledged) => missed += 1,
             }
         }
@@ -82,4 +96,8 @@ impl Receipt {
         }
         Poll::Ready(missed)
     }
+}
+
+fn gone(view: &View) -> (bool, u32) {
+    (view.is_any_missing(), view.declared_gone)
 }

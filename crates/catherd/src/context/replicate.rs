@@ -16,7 +16,7 @@ use super::room::Crowded;
 use super::table::{Cell, Slot};
 use super::users::Raised;
 use super::{ContextInner, Receipt};
-use crate::channel::Ticket;
+use crate::channel::{Ticket, View};
 use crate::cluster::{Event, SessionEnd};
 use crate::env::Place;
 
@@ -345,7 +345,7 @@ impl ContextInner {
             FrameClass::Fragment => view.holders(self.placement(), key, &mut holders),
         }
         if holders.is_empty() {
-            return Some(self.receipt(Vec::new(), class));
+            return Some(self.receipt(Vec::new(), class, &view));
         }
         // Places without a wait: what they are armed with acts on the whole node.
         let faults = self.node.surroundings.faults();
@@ -365,14 +365,21 @@ impl ContextInner {
         });
         let tickets: Vec<_> = tickets.collect();
         let _ = faults.hit(Place::Queued);
-        Some(self.receipt(tickets, class))
+        Some(self.receipt(tickets, class, &view))
     }
 
-    fn receipt(&self, tickets: Vec<(Incarnation, Ticket)>, class: FrameClass) -> Receipt {
+    fn receipt(
+        &self,
+        tickets: Vec<(Incarnation, Ticket)>,
+        class: FrameClass,
+        view: &View,
+    ) -> Receipt {
         match class {
-            FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
-            FrameClass::Fragment => Receipt::new(Vec::new(), false),
-            FrameClass::Tombstone => Receipt::new(tickets, false),
+            FrameClass::Fragment if self.node.mode.is_synchronous() => {
+                Receipt::new(tickets, true, view)
+            }
+            FrameClass::Fragment => Receipt::new(Vec::new(), false, view),
+            FrameClass::Tombstone => Receipt::new(tickets, false, view),
         }
     }
 

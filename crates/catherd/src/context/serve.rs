@@ -78,7 +78,7 @@ impl ContextInner {
     fn access_policy(&self) -> Policy {
         Policy {
             rewrites_route: self.rewrites_route,
-            is_synchronous: self.node.confirms_what_is_applied(),
+            is_synchronous: self.node.is_confirmed,
             refuses_stale: self.manager.stale == Stale::Refuse,
         }
     }
@@ -96,9 +96,11 @@ impl ContextInner {
             here,
             view: &view.who,
             missing: &view.missing,
-            // Nobody of the name in view: only then does it matter.
-            knew_route: route
-                .is_some_and(|route| view.named(route).is_some() || self.node.has_known(route)),
+            knew_route: route.is_some_and(|route| {
+                // Of the process that had this node's own name before only the others can tell.
+                let is_mine = route == self.node.name && !view.members.is_empty();
+                is_mine || self.node.has_known(route)
+            }),
             owner_name: owner_name.as_deref(),
         })
     }
@@ -113,8 +115,12 @@ impl ContextInner {
         if flags.is_stale {
             self.node.counters.stale_answers.add(1);
         }
-        let takeover = flags.takeover.filter(|_| current.is_some());
-        if let Some(takeover) = takeover {
+        // That there is no session is an old answer as well, unless it is known to have ended.
+        let may_be_old = current.is_some() || !self.has_ended(key);
+        let takeover = flags.takeover.filter(|_| may_be_old);
+        if current.is_some()
+            && let Some(takeover) = takeover
+        {
             self.node.counters.takeovers.add(1);
             self.node.emit(Event::Takeover {
                 context: self.name.clone(),

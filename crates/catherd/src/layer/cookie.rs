@@ -33,19 +33,28 @@ pub(crate) struct Presented {
 }
 
 impl SessionCookie {
-    /// The session cookies of a request, in the order in which they came. What is no key is none.
+    /// The session cookies of a request, in the order in which they came. What is no key is none,
+    /// and a key that comes again is not looked at again: each may cost a question to the members.
     pub(crate) fn presented(&self, headers: &HeaderMap) -> Vec<Presented> {
         let pairs = headers
             .get_all(header::COOKIE)
             .iter()
             .filter_map(|value| value.to_str().ok());
-        pairs
+        let presented = pairs
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
             .filter(|(name, _)| *name == self.name)
-            .filter_map(|(_, value)| parse(value.trim_matches('"')))
-            .take(COOKIES_MAX)
-            .collect()
+            .filter_map(|(_, value)| parse(value.trim_matches('"')));
+        let mut distinct: Vec<Presented> = Vec::new();
+        for one in presented {
+            if distinct.len() == COOKIES_MAX {
+                break;
+            }
+            if distinct.iter().all(|other| other.key != one.key) {
+                distinct.push(one);
+            }
+        }
+        distinct
     }
 
     /// The `Set-Cookie` that gives a client the session `key` under the route `route`.
@@ -138,6 +147,16 @@ mod tests {
             found.iter().map(|p| p.key.to_string()).collect::<Vec<_>>(),
             [KEY, &other]
         );
+    }
+
+    #[test]
+    fn a_key_counts_once_and_no_more_than_eight_count() {
+        let again = format!("JSESSIONID={KEY}.a; ").repeat(1000);
+        let found = parsed(&[&again]);
+        assert_eq!(found.len(), 1);
+        let one = |n: u32| format!("JSESSIONID={n:032X}; ");
+        let many: String = (1..1000).map(one).collect();
+        assert_eq!(parsed(&[&many]).len(), COOKIES_MAX);
     }
 
     #[test]

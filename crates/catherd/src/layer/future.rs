@@ -99,19 +99,19 @@ fn served_at_once(
     context: &Arc<ContextInner>,
     presented: &[Presented],
 ) -> Option<(Served, Option<Presented>)> {
+    let mut degraded = Degraded::default();
     for one in presented {
         let served = context.serve_at_once(one.key, one.route.as_deref())?;
         if served.current.is_some() {
             return Some((served, Some(one.clone())));
         }
+        degraded = served.degraded;
     }
-    Some((
-        Served {
-            current: None,
-            degraded: Degraded::default(),
-        },
-        None,
-    ))
+    let none = Served {
+        current: None,
+        degraded,
+    };
+    Some((none, None))
 }
 
 /// Of several session cookies the first live one counts.
@@ -273,7 +273,7 @@ pub(super) fn poll_degraded(
     for end in &finished.ends {
         match end.poll(channel, cx) {
             Poll::Ready(confirmed) => {
-                degraded.pending |= !confirmed || channel.view().is_any_missing();
+                degraded.pending |= !confirmed || end.is_pending(&channel.view());
             }
             Poll::Pending => open = true,
         }

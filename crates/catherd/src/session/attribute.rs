@@ -86,7 +86,8 @@ pub enum AttributeError {
         /// What the encoder says.
         source: rmp_serde::encode::Error,
     },
-    /// The bytes under the name are not a value of the type that was asked for.
+    /// The bytes under the name are not a value of the type that was asked for, or nest more than
+    /// 256 values within each other.
     Decode {
         /// The attribute.
         name: String,
@@ -155,6 +156,10 @@ impl std::error::Error for AttributeError {
     }
 }
 
+/// A decoder that calls itself once for each level has this many: the bytes may be another node's,
+/// and must not use up the stack of the thread that serves the request.
+const DEPTH_MAX: usize = 256;
+
 pub(super) fn encode<T: Serialize>(
     attribute: &Attribute<T>,
     value: &T,
@@ -167,11 +172,13 @@ pub(super) fn encode<T: Serialize>(
         })
 }
 
-pub(super) fn decode<T: DeserializeOwned>(
+pub(crate) fn decode<T: DeserializeOwned>(
     attribute: &Attribute<T>,
     value: &Value,
 ) -> Result<T, AttributeError> {
-    rmp_serde::from_slice(value.as_bytes()).map_err(|source| AttributeError::Decode {
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(value.as_bytes());
+    decoder.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut decoder).map_err(|source| AttributeError::Decode {
         name: attribute.name.clone().into_owned(),
         source,
     })

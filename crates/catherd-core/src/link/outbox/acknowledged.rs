@@ -90,6 +90,8 @@ impl Outbox {
             (Outcome::Ended, &mut self.counters.ended)
         } else if ack.twins.binary_search(&number).is_ok() {
             (Outcome::Twin, &mut self.counters.twins)
+        } else if ack.unheld.binary_search(&number).is_ok() {
+            (Outcome::Unheld, &mut self.counters.unheld)
         } else {
             (Outcome::Acknowledged, &mut self.counters.acknowledged)
         };
@@ -98,7 +100,7 @@ impl Outbox {
         let Some(record) = self.tickets.end(ticket, outcome) else {
             return;
         };
-        if outcome != Outcome::Acknowledged {
+        if matches!(outcome, Outcome::Ended | Outcome::Twin) {
             let (context, key) = (record.context, record.key);
             self.effect(OutboxEffect::Ended { context, key });
         }

@@ -62,6 +62,8 @@ pub struct Counters {
     pub ended: u64,
     /// Frames that met another session under their key.
     pub twins: u64,
+    /// Frames whose context the peer does not have.
+    pub unheld: u64,
     /// Frames that were not acknowledged in time, each with a mark.
     pub timeouts: u64,
     /// How often the peer became suspect.

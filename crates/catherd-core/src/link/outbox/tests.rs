@@ -366,6 +366,23 @@ fn a_frame_that_is_behind_is_open_until_no_acknowledgement_lists_it() {
 }
 
 #[test]
+fn a_frame_whose_context_the_peer_does_not_have_is_no_copy_and_nothing_to_fetch() {
+    let mut outbox = Outbox::new(CONFIG);
+    let copied = outbox.push(at(0), fragment(1, "a"));
+    let dropped = outbox.push(at(0), fragment(2, "a"));
+    write(&mut outbox, at(0));
+    let ack = Ack {
+        unheld: vec![2],
+        ..up_to(2)
+    };
+    outbox.acknowledged(at(1), &ack).unwrap();
+    assert_eq!(outbox.outcome(copied), Some(Outcome::Acknowledged));
+    assert_eq!(outbox.outcome(dropped), Some(Outcome::Unheld));
+    assert_eq!(effects(&mut outbox), [OutboxEffect::Settled]);
+    assert_eq!(outbox.snapshot(at(1)).counters.unheld, 1);
+}
+
+#[test]
 fn tombstones_and_twins_at_the_peer_are_told_and_to_be_fetched() {
     let mut outbox = Outbox::new(CONFIG);
     let tickets: Vec<_> = (1..=3)

@@ -19,6 +19,7 @@ pub(super) fn to_ack(ack: &Ack) -> wire::Ack {
         behind: ack.behind.clone(),
         ended: ack.ended.clone(),
         twins: ack.twins.clone(),
+        unheld: ack.unheld.clone(),
     }
 }
 
@@ -28,6 +29,7 @@ pub(super) fn from_ack(ack: wire::Ack) -> Ack {
         behind: ack.behind,
         ended: ack.ended,
         twins: ack.twins,
+        unheld: ack.unheld,
     }
 }
 

@@ -1,0 +1,60 @@
+//! The promises, each read against a history. Nothing here knows how the history came about.
+
+mod durable;
+mod expire;
+mod gone;
+mod lineage;
+mod mono;
+mod nomix;
+mod survival;
+
+use std::fmt;
+
+use crate::history::{Happened, History, Number};
+use crate::plan::Plan;
+
+use self::lineage::Lineages;
+use self::survival::Survival;
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// Which one.
+    pub promise: &'static str,
+    /// The operation that shows it, if it is one.
+    pub operation: Option<Number>,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.promise, self.what)?;
+        match self.operation {
+            Some(number) => write!(f, " (operation #{number})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a history against everything that is promised. Empty if all was kept.
+pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
+    let lineages = Lineages::of(history);
+    let survival = Survival::of(history);
+    let mut found = Vec::new();
+    for (at, event) in &history.events {
+        if let Happened::Broken(promise, what) = event {
+            found.push(Violation {
+                promise,
+                operation: None,
+                what: format!("at {:.3} s: {what}", at.as_secs_f64()),
+            });
+        }
+    }
+    nomix::check(history, &lineages, &mut found);
+    mono::check(history, &lineages, &mut found);
+    gone::check(history, &survival, &mut found);
+    durable::check(history, &lineages, &survival, &mut found);
+    expire::check(plan, history, &lineages, &mut found);
+    found
+}

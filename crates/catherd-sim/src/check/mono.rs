@@ -1,0 +1,123 @@
+//! P-MONO: a client that sends the cookie back with its route never reads a session older than the
+//! one it last saw, unless the answer says so.
+//!
+//! Older is what had been replaced: a value is older than another if that one was written by
+//! somebody who found it there, or who found what had been written over it. Two writes that did not
+//! know of each other are neither older nor younger, and which of them counts is settled when they
+//! meet; so a client may see either after the other.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use super::lineage::{Lineage, Lineages, Seen};
+use crate::history::{History, Operation, Process, Ran, Subject};
+use crate::nodes::{OWNER, READER};
+
+/// What a client saw last of a session.
+#[derive(Debug, Default)]
+struct Last {
+    names: BTreeMap<String, Seen>,
+    /// The key that the session had then; `None` if it was ended.
+    key: Option<String>,
+    /// Who alone held it, if the answer said that it was not replicated: what its client saw there
+    /// is not promised to be known anywhere else.
+    only_at: Option<Process>,
+}
+
+pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+    let mut clients: BTreeMap<(usize, Subject), Last> = BTreeMap::new();
+    for operation in &history.operations {
+        if operation.client == READER {
+            continue;
+        }
+        let Some((flags, _)) = operation.answer() else {
+            continue;
+        };
+        let Some(ran) = &operation.ran else { continue };
+        let lineage = &lineages.subjects[&operation.subject];
+        let client = (operation.client, operation.subject);
+        // A key that has ended is tried again: what comes of that is not for here to say.
+        if clients
+            .get(&client)
+            .is_some_and(|last| last.key != operation.key)
+        {
+            continue;
+        }
+        let Some(_) = &ran.key else {
+            let is_flagged = flags.stale || flags.takeover;
+            if let Some(last) = clients.get(&client)
+                && !is_flagged
+                && !may_be_absent(operation, lineage)
+                && last.only_at.is_none_or(|only| only == operation.process)
+            {
+                found.push(Violation {
+                    promise: "P-MONO",
+                    operation: Some(operation.number),
+                    what: "the session is not there, nobody ended it, and the answer does not say \
+                           that anything is amiss"
+                        .to_owned(),
+                });
+            }
+            if let Some(last) = clients.get_mut(&client) {
+                last.key = None;
+            }
+            continue;
+        };
+        let last = clients.entry(client).or_default();
+        let is_held = last.only_at.is_none_or(|only| only == operation.process);
+        if !flags.stale && !flags.takeover && is_held {
+            compare(operation, ran, last, lineage, found);
+        }
+        *last = Last {
+            names: after(operation, ran),
+            key: ran
+                .moved_to
+                .clone()
+                .or_else(|| ran.key.clone())
+                .filter(|_| !ran.ended),
+            only_at: flags.durability.then_some(operation.process),
+        };
+    }
+}
+
+fn compare(
+    operation: &Operation,
+    ran: &Ran,
+    last: &Last,
+    lineage: &Lineage,
+    found: &mut Vec<Violation>,
+) {
+    for (name, &before) in &last.names {
+        let now = match ran.found.get(name).and_then(|value| value.last()) {
+            Some(&number) => Seen::Write(number),
+            None => Seen::Nothing,
+        };
+        if now != before && name != OWNER && lineage.is_older(name, now, before) {
+            found.push(Violation {
+                promise: "P-MONO",
+                operation: Some(operation.number),
+                what: format!("`{name}` is {now:?}, and this client had seen {before:?}"),
+            });
+        }
+    }
+}
+
+/// What the client knows of the session when it has the answer.
+fn after(operation: &Operation, ran: &Ran) -> BTreeMap<String, Seen> {
+    let mut names = BTreeMap::new();
+    for (name, value) in &ran.found {
+        if let Some(&number) = value.last() {
+            names.insert(name.clone(), Seen::Write(number));
+        }
+    }
+    for wrote in &ran.wrote {
+        names.insert(wrote.name.clone(), Seen::Write(operation.number));
+    }
+    names
+}
+
+/// Whether somebody may have ended the session, or it itself by being idle.
+fn may_be_absent(operation: &Operation, lineage: &Lineage) -> bool {
+    lineage.may_have_ended(operation.key.as_deref(), operation.ended)
+        || lineage.idle_limit.is_some()
+}

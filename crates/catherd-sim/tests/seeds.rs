@@ -1,0 +1,54 @@
+//! Seeds that everybody runs, the same run twice, and one seed that nobody has run before.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::SystemTime;
+
+use catherd::Mode;
+use catherd_sim::{Report, replay_command, run_seed};
+
+/// Fails with all that is needed to see the failure again.
+fn keep(report: Report) {
+    if let Some(failure) = report.failure {
+        let tail = failure.transcript.len().saturating_sub(40);
+        let violations: Vec<String> = failure.violations.iter().map(ToString::to_string).collect();
+        panic!(
+            "{}\n...\n{}\n\nseed {} did not keep its promises; see it again with\n  {}\n",
+            violations.join("\n"),
+            failure.transcript[tail..].join("\n"),
+            failure.seed,
+            replay_command(failure.seed, Mode::Synchronous),
+        );
+    }
+}
+
+#[test]
+fn fixed_seeds_keep_every_promise() {
+    for seed in 1..=FIXED {
+        keep(run_seed(seed, Mode::Synchronous).0);
+    }
+}
+
+/// How many seeds a debug build runs in half the time that tests may take.
+const FIXED: u64 = 6;
+
+#[test]
+fn a_fresh_seed_keeps_every_promise() {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    keep(run_seed(since.as_secs(), Mode::Synchronous).0);
+}
+
+#[test]
+fn one_seed_is_one_transcript_to_the_byte() {
+    for seed in [2, 3] {
+        let (first, second) = (
+            run_seed(seed, Mode::Synchronous).1.transcript,
+            run_seed(seed, Mode::Synchronous).1.transcript,
+        );
+        let differs = first.iter().zip(&second).position(|(a, b)| a != b);
+        if let Some(at) = differs {
+            panic!("line {at} differs:\n{}\n{}", first[at], second[at]);
+        }
+        assert_eq!(first.len(), second.len());
+        assert!(first.len() > 100, "something happens");
+    }
+}

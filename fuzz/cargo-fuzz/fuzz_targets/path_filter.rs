@@ -1,0 +1,4 @@
+//! `path_filter` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::path_filter(data));

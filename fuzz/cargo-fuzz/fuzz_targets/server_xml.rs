@@ -1,0 +1,4 @@
+//! `server_xml` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::server_xml(data));

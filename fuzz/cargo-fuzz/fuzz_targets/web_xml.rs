@@ -1,0 +1,4 @@
+//! `web_xml` of `catherd-fuzz` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| catherd_fuzz::web_xml(data));
