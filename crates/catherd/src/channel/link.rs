@@ -194,6 +194,8 @@ impl Link {
             }
         }
         self.attend();
+        // What was marked here had to wait for the others.
+        self.tell_if_free();
     }
 
     /// Queues a message that is not numbered, ahead of all frames, and writes what can be.

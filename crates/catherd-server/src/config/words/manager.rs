@@ -50,7 +50,8 @@ pub(crate) static MANAGER: Element = Element {
         used(
             "stale",
             "degraded",
-            "ours. `degraded` or `refuse`: when nobody answered in that time",
+            "ours. `degraded` or `refuse` (503): when a member in view did not answer in that time \
+             ([access.md](access.md))",
         ),
         used(
             "expireTolerance",
