@@ -47,6 +47,10 @@ pub enum Happened {
     Ended(Process),
     /// These processes were ready, and equal, and nothing differed.
     Whole(Vec<Process>),
+    /// The first process declared the second gone, for a probe failed.
+    Gone(Process, Process),
+    /// The first process has the second in its view.
+    Met(Process, Process),
     /// A session was destroyed on a node: the keyed hash of its key, and why.
     Destroyed(Process, u64, &'static str),
     /// What the engine saw itself does not keep a promise.
