@@ -14,6 +14,9 @@ use crate::fault::Node;
 /// The number of an operation; they count from 1, in the order in which they began.
 pub type Number = u64;
 
+/// The number of the client that reads everything in the end, when the cluster is whole.
+pub const READER: usize = usize::MAX;
+
 /// A process, from its start to its end.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Process {

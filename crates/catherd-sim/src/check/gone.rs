@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::survival::Survival;
-use crate::history::{History, Operation};
-use crate::nodes::READER;
+use crate::history::{History, Operation, READER};
 
 pub(super) fn check(history: &History, survival: &Survival<'_>, found: &mut Vec<Violation>) {
     let mut shows: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
@@ -32,11 +31,17 @@ pub(super) fn check(history: &History, survival: &Survival<'_>, found: &mut Vec<
             // Pending: only when all is whole again, which is when everything is read.
             later.began > end.ended && (!flags.pending || later.client == READER)
         };
+        // Who did not answer may not have heard of it.
+        let knew = if flags.pending {
+            &[end.process][..]
+        } else {
+            copies
+        };
         let later = shows
             .get(key.as_str())
             .and_then(|all| all.iter().find(yields));
         if let Some(later) = later
-            && survival.holds(copies, end.ended, later.began)
+            && survival.holds(knew, end.ended, later.began)
         {
             let pending = if flags.pending { "as pending" } else { "" };
             found.push(Violation {

@@ -251,6 +251,13 @@ fn set_clock(world: &Shared, node: Node, by: i64) {
 
 fn mend(world: &Shared, but: &[Node]) {
     world.network.set_links(Link::default());
+    // What is under way keeps the time of the way on which it left, which may be minutes; what was
+    // held sets out anew.
+    for a in 0..world.plan.settings.nodes {
+        for b in a + 1..world.plan.settings.nodes {
+            world.network.hold(address(a), address(b));
+        }
+    }
     world.network.repair_all();
     for node in 0..world.plan.settings.nodes {
         if but.contains(&node) {
