@@ -14,6 +14,9 @@ use crate::fault::Node;
 /// The number of an operation; they count from 1, in the order in which they began.
 pub type Number = u64;
 
+/// The number of the client that reads everything in the end, when the cluster is whole.
+pub const READER: usize = usize::MAX;
+
 /// A process, from its start to its end.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Process {
@@ -47,6 +50,10 @@ pub enum Happened {
     Ended(Process),
     /// These processes were ready, and equal, and nothing differed.
     Whole(Vec<Process>),
+    /// The first process declared the second gone, for a probe failed.
+    Gone(Process, Process),
+    /// The first process has the second in its view.
+    Met(Process, Process),
     /// A session was destroyed on a node: the keyed hash of its key, and why.
     Destroyed(Process, u64, &'static str),
     /// What the engine saw itself does not keep a promise.

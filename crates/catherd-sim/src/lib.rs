@@ -39,7 +39,8 @@ pub use campaign::{Failure, Report, campaign, replay_command, run_plan, run_seed
 pub use check::{Violation, check};
 pub use fault::{Fault, Node, Schedule, Way};
 pub use history::{
-    Flags, Happened, History, Number, Operation, Outcome, Process, Ran, Step, Subject, Wrote,
+    Flags, Happened, History, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,
+    Wrote,
 };
 pub use nodes::Nodes;
 pub use plan::{Load, Plan, Settings, mode_named, name_of};

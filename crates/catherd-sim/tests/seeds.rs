@@ -1,5 +1,4 @@
 //! Seeds that everybody runs, the same run twice, and one seed that nobody has run before.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::SystemTime;
 
@@ -23,13 +22,13 @@ fn keep(report: Report) {
 
 #[test]
 fn fixed_seeds_keep_every_promise() {
-    for seed in 1..=FIXED {
+    for seed in FIXED {
         keep(run_seed(seed, Mode::Synchronous).0);
     }
 }
 
-/// How many seeds a debug build runs in half the time that tests may take.
-const FIXED: u64 = 6;
+/// Small clusters, for a debug build; some broke a promise once.
+const FIXED: [u64; 7] = [1, 3, 4, 6, 12, 18, 34];
 
 #[test]
 fn a_fresh_seed_keeps_every_promise() {

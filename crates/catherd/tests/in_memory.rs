@@ -146,6 +146,41 @@ async fn a_logout_is_pending_for_a_member_that_comes_back_while_it_is_waited_for
     assert_eq!(ended.degraded.as_deref(), Some("pending"));
 }
 
+/// A firewall resets the connections while the logout is on its way: nobody is missing, and nobody
+/// has said that it knows.
+#[tokio::test(start_paused = true)]
+async fn a_logout_is_pending_if_the_connection_breaks_before_the_acknowledgement() {
+    let network = Network::new(14);
+    let (a, _b) = two(&network).await;
+    let cookie = red(&a).await;
+    network.hold_one_way(B, A);
+    let breaks = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        network.reset_connections(A, B);
+        network.release(A, B);
+    };
+    let (ended, ()) = tokio::join!(a.call("POST", "/shop/end", Some(&cookie)), breaks);
+    assert_eq!(ended.degraded.as_deref(), Some("pending"));
+}
+
+/// It has sessions by then, and may serve them if it finds nobody any more.
+#[tokio::test(start_paused = true)]
+async fn a_logout_is_pending_for_a_member_that_is_cut_off_while_it_joins() {
+    let network = Network::new(15);
+    let (a, _b) = two(&network).await;
+    let cookie = red(&a).await;
+    let c = Node::start(&network.host([10, 0, 0, 3]), "C", "one", app()).await;
+    c.cluster
+        .wait_for_members(|view| view.members.len() == 2)
+        .await;
+    a.cluster
+        .wait_for_members(|view| view.members.len() == 2)
+        .await;
+    network.isolate([10, 0, 0, 3]);
+    let ended = a.call("POST", "/shop/end", Some(&cookie)).await;
+    assert_eq!(ended.degraded.as_deref(), Some("pending"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_of_id_ends_the_old_key_and_keeps_the_content() {
     let network = Network::new(5);

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use super::Violation;
 use super::lineage::{Lineages, Seen};
 use super::survival::Survival;
-use crate::history::{History, Operation, Subject};
-use crate::nodes::READER;
+use crate::history::{History, Operation, READER, Subject};
 
 pub(super) fn check(
     history: &History,

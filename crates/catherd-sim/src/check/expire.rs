@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::Violation;
 use super::lineage::{Lineage, Lineages};
-use crate::history::{Happened, History, Operation};
-use crate::nodes::READER;
+use crate::history::{Happened, History, Operation, READER};
 use crate::plan::Plan;
 
 /// Accesses travel in batches of a second, and whoever decides waits for two.

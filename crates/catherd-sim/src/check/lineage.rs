@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::{History, Number, Operation, Step, Subject};
-use crate::nodes::READER;
+use crate::history::{History, Number, Operation, READER, Step, Subject};
 
 /// All sessions, by what they are to their clients.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 mod durable;
 mod expire;
+mod fence;
 mod gone;
 mod lineage;
 mod mono;
@@ -55,6 +56,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     mono::check(history, &lineages, &mut found);
     gone::check(history, &survival, &mut found);
     durable::check(history, &lineages, &survival, &mut found);
+    fence::check(history, &lineages, &mut found);
     expire::check(plan, history, &lineages, &mut found);
     found
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use super::Violation;
 use super::lineage::{Lineage, Lineages, Seen};
-use crate::history::{History, Operation, Process, Ran, Subject};
-use crate::nodes::{OWNER, READER};
+use crate::history::{History, Operation, Process, READER, Ran, Subject};
+use crate::nodes::OWNER;
 
 /// What a client saw last of a session.
 #[derive(Debug, Default)]

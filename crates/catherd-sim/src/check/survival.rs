@@ -38,7 +38,11 @@ impl<'a> Survival<'a> {
                         holders.extend(all);
                     }
                 }
-                Happened::Started(_) | Happened::Destroyed(..) | Happened::Broken(..) => {}
+                Happened::Started(_)
+                | Happened::Gone(..)
+                | Happened::Met(..)
+                | Happened::Destroyed(..)
+                | Happened::Broken(..) => {}
             }
             if holders.is_empty() {
                 return false;

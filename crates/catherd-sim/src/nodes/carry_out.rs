@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catherd::core::membership::MemberEvent;
+use catherd::core::membership::{GoneCause, MemberEvent, MemberName};
 use catherd::env::{Action, Env as _, Place};
 use catherd::testing::{Host, Link};
 use catherd::{Cluster, Event};
@@ -135,7 +135,20 @@ async fn listen(world: Shared, cluster: Cluster, process: Process) {
                     transfer.state, transfer.sessions
                 ));
             }
-            Event::Member(event) => world.say(&format!("{process}: {}", told(&event))),
+            Event::Member(event) => {
+                world.say(&format!("{process}: {}", told(&event)));
+                let known = |who: &MemberName| world.known(who.incarnation);
+                let happened = match &event {
+                    MemberEvent::Added(who) => known(who).map(|it| Happened::Met(process, it)),
+                    MemberEvent::Gone(who, GoneCause::ProbeFailed) => {
+                        known(who).map(|it| Happened::Gone(process, it))
+                    }
+                    _ => None,
+                };
+                if let Some(happened) = happened {
+                    world.happened(happened);
+                }
+            }
             other => world.say(&format!("{process}: {other:?}")),
         }
     }
@@ -207,8 +220,10 @@ fn arm(world: &Shared, node: Node, place: Place, action: Action) {
     let is_crash = matches!(action, Action::Crash);
     let armed = host.faults().arm(place, action);
     let (process, world) = (world.process(node), Arc::clone(world));
+    let left = world.plan.faults_end().saturating_sub(world.now());
+    let armed_for = ARMED_FOR.min(left.saturating_sub(Duration::from_millis(1)));
     tokio::spawn(async move {
-        let reached = tokio::time::timeout(ARMED_FOR, armed.reached()).await;
+        let reached = tokio::time::timeout(armed_for, armed.reached()).await;
         if reached.is_err() || !world.is_current(process) {
             return;
         }
@@ -221,7 +236,7 @@ fn arm(world: &Shared, node: Node, place: Place, action: Action) {
     });
 }
 
-/// A place that is not passed by then is disarmed.
+/// A place that is not passed by then is disarmed; and so it is when everything is mended.
 const ARMED_FOR: Duration = Duration::from_secs(20);
 
 fn set_clock(world: &Shared, node: Node, by: i64) {
@@ -236,6 +251,13 @@ fn set_clock(world: &Shared, node: Node, by: i64) {
 
 fn mend(world: &Shared, but: &[Node]) {
     world.network.set_links(Link::default());
+    // What is under way keeps the time of the way on which it left, which may be minutes; what was
+    // held sets out anew.
+    for a in 0..world.plan.settings.nodes {
+        for b in a + 1..world.plan.settings.nodes {
+            world.network.hold(address(a), address(b));
+        }
+    }
     world.network.repair_all();
     for node in 0..world.plan.settings.nodes {
         if but.contains(&node) {

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use super::application::Work;
 use super::world::Shared;
 use crate::fault::Node;
-use crate::history::{Flags, Operation, Outcome, Process, Ran, Step, Subject};
+use crate::history::{Flags, Operation, Outcome, Process, READER, Ran, Step, Subject};
 use crate::random::Random;
 use crate::workload::{Client, Got, Jar};
 
@@ -229,6 +229,3 @@ pub(super) async fn read_everything(world: &Shared) {
         }
     }
 }
-
-/// The client that reads everything in the end.
-pub(crate) const READER: usize = usize::MAX;

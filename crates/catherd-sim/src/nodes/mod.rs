@@ -18,7 +18,6 @@ use crate::plan::Plan;
 use crate::{Engine, Run, workload};
 
 pub(crate) use self::application::OWNER;
-pub(crate) use self::clients::READER;
 use self::world::World;
 
 /// Runs whole nodes: cores, channel, managers and the tower layer.

@@ -97,6 +97,8 @@ impl World {
                 self.say(&format!("{process} is ready, with {}", list(seen)));
             }
             Happened::Ended(process) => self.say(&format!("{process} has ended")),
+            // The event of the node is in the transcript.
+            Happened::Gone(..) | Happened::Met(..) => {}
             Happened::Whole(all) => self.say(&format!("whole: {}", list(all))),
             Happened::Destroyed(process, session, why) => {
                 self.say(&format!("{process} destroys {session:016x}: {why}"));

@@ -18,6 +18,8 @@ struct Waits {
     tickets: Vec<(Incarnation, Ticket)>,
     /// Whether the write must be on another member before it counts as durable.
     copy_wanted: bool,
+    /// Whether it is the end of a session, which every member has to know.
+    is_end: bool,
     /// Whether a member was missing when it went out, and how many had been declared gone by then.
     missing: (bool, u32),
     /// What has been confirmed need not be asked again. What was missed must be: a member that
@@ -26,23 +28,31 @@ struct Waits {
 }
 
 impl Receipt {
-    /// For what went out under `tickets` to the members of `view`.
-    pub(crate) fn new(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool, view: &View) -> Self {
-        Self::with(tickets, copy_wanted, gone(view))
-    }
-
-    fn with(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool, missing: (bool, u32)) -> Self {
+    /// For a write that went out under `tickets`.
+    pub(crate) fn new(tickets: Vec<(Incarnation, Ticket)>, copy_wanted: bool) -> Self {
         Self(Arc::new(Waits {
             tickets,
             copy_wanted,
-            missing,
+            is_end: false,
+            missing: (false, 0),
+            confirmed: AtomicBool::new(false),
+        }))
+    }
+
+    /// For the end of a session that went out to the members of `view`.
+    pub(crate) fn of_an_end(tickets: Vec<(Incarnation, Ticket)>, view: &View) -> Self {
+        Self(Arc::new(Waits {
+            tickets,
+            copy_wanted: false,
+            is_end: true,
+            missing: gone(view),
             confirmed: AtomicBool::new(false),
         }))
     }
 
     /// The same frame seen as a write: a change of id carries the session to its new key.
     pub(crate) fn of_a_write(&self, copy_wanted: bool) -> Self {
-        Self::with(self.0.tickets.clone(), copy_wanted, self.0.missing)
+        Self::new(self.0.tickets.clone(), copy_wanted)
     }
 
     /// Whether the end that went out may be unknown to a member that is missing, or was at any time
@@ -64,6 +74,9 @@ impl Receipt {
                 Poll::Ready(Outcome::Acknowledged | Outcome::Ended | Outcome::Twin) => {
                     acknowledged += 1;
                 }
+                // For an end it does not count that somebody else knows of it: who is cut off from
+                // this node may still serve the session.
+                Poll::Ready(Outcome::Gone) if self.0.is_end => missed += 1,
                 // Neither is a miss of its own: what counts is that somebody else has it.
                 Poll::Ready(Outcome::Gone | Outcome::Unheld) => {}
                 Poll::Ready(Outcome::Unacknowledged) => missed += 1,
@@ -77,7 +90,7 @@ impl Receipt {
         Poll::Ready(confirmed)
     }
 
-    /// Waits likewise; gives the members that have not acknowledged.
+    /// Waits likewise, for an end; gives the members that have not acknowledged.
     pub(crate) fn poll_missed(
         &self,
         channel: &dyn Channel,
@@ -87,8 +100,10 @@ impl Receipt {
         for &(member, ticket) in &self.0.tickets {
             match channel.poll_acknowledged(ticket, cx) {
                 Poll::Pending => open = true,
-                Poll::Ready(Outcome::Unacknowledged) => missed.push(member),
-                Poll::Ready(_) => {}
+                Poll::Ready(Outcome::Unacknowledged | Outcome::Gone) => missed.push(member),
+                Poll::Ready(
+                    Outcome::Acknowledged | Outcome::Ended | Outcome::Twin | Outcome::Unheld,
+                ) => {}
             }
         }
         if open {

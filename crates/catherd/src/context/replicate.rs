@@ -360,8 +360,9 @@ impl ContextInner {
                 class,
             };
             let ticket = self.node.channel().send(now, holder, frame);
-            // A joining member gets every fragment and is not waited for.
-            view.is_ready(holder).then_some((holder, ticket))
+            // A joining member gets every fragment and is not waited for; but what it has got it may
+            // serve, if it is cut off now, and so it has to know of every end.
+            (view.is_ready(holder) || class == FrameClass::Tombstone).then_some((holder, ticket))
         });
         let tickets: Vec<_> = tickets.collect();
         let _ = faults.hit(Place::Queued);
@@ -375,11 +376,9 @@ impl ContextInner {
         view: &View,
     ) -> Receipt {
         match class {
-            FrameClass::Fragment if self.node.mode.is_synchronous() => {
-                Receipt::new(tickets, true, view)
-            }
-            FrameClass::Fragment => Receipt::new(Vec::new(), false, view),
-            FrameClass::Tombstone => Receipt::new(tickets, false, view),
+            FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
+            FrameClass::Fragment => Receipt::new(Vec::new(), false),
+            FrameClass::Tombstone => Receipt::of_an_end(tickets, view),
         }
     }
 
