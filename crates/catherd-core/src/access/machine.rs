@@ -49,6 +49,8 @@ pub struct Moment<'a> {
     pub view: &'a View,
     /// Names of members that were declared gone and have not said goodbye.
     pub missing: &'a [String],
+    /// Those of them that only fell silent: their processes may go on elsewhere.
+    pub silent: &'a [String],
     /// Whether it ever had the node of the route in its view.
     pub knew_route: bool,
     /// The name of the owner, if that was ever in its view.
@@ -271,6 +273,8 @@ impl<'a> Access<'a> {
         self.policy.is_synchronous
             && knew_gone
             && now.missing.iter().all(|missing| missing == gone)
+            // It may confirm more to others, whom this node does not see.
+            && now.silent.iter().all(|silent| silent != gone)
             && now.view.members.iter().all(has_told)
     }
 

@@ -47,6 +47,7 @@ struct Sight {
     here: Here,
     view: View,
     missing: Vec<String>,
+    silent: Vec<String>,
     knew_route: bool,
     owner_name: Option<String>,
 }
@@ -59,6 +60,7 @@ fn sees(members: &[&str], here: Here) -> Sight {
             members: members.iter().map(|name| member(name)).collect(),
         },
         missing: Vec::new(),
+        silent: Vec::new(),
         knew_route: true,
         owner_name: None,
     }
@@ -75,6 +77,7 @@ impl Sight {
             here: self.here,
             view: &self.view,
             missing: &self.missing,
+            silent: &self.silent,
             knew_route: self.knew_route,
             owner_name: self.owner_name.as_deref(),
         }
@@ -205,6 +208,19 @@ fn in_an_asynchronous_mode_a_takeover_is_always_flagged() {
         panic!("it is served: {step:?}");
     };
     assert!(flags.is_takeover_flagged());
+}
+
+/// It may go on elsewhere, and confirm more to members that this node does not see.
+#[test]
+fn a_takeover_of_a_node_that_only_fell_silent_is_flagged() {
+    let mut sight = sees(&["B"], live("B", true)).missing(&["A"]);
+    for (silent, is_complete) in [(vec![], true), (vec!["A".to_owned()], false)] {
+        sight.silent = silent;
+        let mut access = Access::new(SYNCHRONOUS, Some("A"));
+        assert_eq!(sight.step(&mut access), ask_about(&["B"], "A"));
+        access.answered(node("B"), true, true);
+        assert_eq!(sight.step(&mut access), served(false, Some(is_complete)));
+    }
 }
 
 #[test]

@@ -57,6 +57,7 @@ impl Membership {
         peer.counter = heartbeat.counter;
         peer.heard_at = Some(now);
         peer.alive_at = now;
+        peer.hears.clone_from(&heartbeat.heard);
         if let Some(probe) = &mut peer.probe {
             probe.is_heard_since = true;
         }

@@ -178,6 +178,20 @@ impl Membership {
         self.missing.iter()
     }
 
+    /// Whether a member in the view hears a process that this node has not met: what ends here does
+    /// not reach it.
+    pub fn is_any_unmet(&self) -> bool {
+        let is_in_view = |it| self.peers.get(it).is_some_and(|peer| peer.is_in_view);
+        let has_ended = |it| {
+            let reason = self.retired.get(it).map(|retired| retired.reason);
+            matches!(reason, Some(RetiredReason::Left | RetiredReason::Replaced))
+        };
+        let members = self.peers.values().filter(|peer| peer.is_in_view);
+        members
+            .flat_map(|peer| &peer.hears)
+            .any(|it| *it != self.myself.incarnation && !is_in_view(it) && !has_ended(it))
+    }
+
     /// Whether the member of this name is missing.
     pub fn is_missing(&self, name: &str) -> bool {
         self.missing.contains(name)

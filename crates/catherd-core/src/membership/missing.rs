@@ -15,6 +15,9 @@ pub struct MissingMember {
     pub incarnation: Incarnation,
     /// When it was declared gone.
     pub since: Time,
+    /// A kernel or another process answered for it: the process has ended. One that merely fell
+    /// silent may go on elsewhere.
+    pub has_ended: bool,
 }
 
 /// The missing members, by name. At most [`MISSING_MAX`]; beyond it the longest missing goes.
@@ -22,7 +25,13 @@ pub struct MissingMember {
 pub(super) struct Missing(BTreeMap<String, MissingMember>);
 
 impl Missing {
-    pub(super) fn insert(&mut self, name: &str, incarnation: Incarnation, since: Time) {
+    pub(super) fn insert(
+        &mut self,
+        name: &str,
+        incarnation: Incarnation,
+        since: Time,
+        has_ended: bool,
+    ) {
         if self.0.len() >= MISSING_MAX && !self.0.contains_key(name) {
             let longest = self.0.values().min_by_key(|missing| missing.since);
             if let Some(name) = longest.map(|missing| missing.name.clone()) {
@@ -33,6 +42,7 @@ impl Missing {
             name: name.to_owned(),
             incarnation,
             since,
+            has_ended,
         };
         self.0.insert(name.to_owned(), missing);
     }

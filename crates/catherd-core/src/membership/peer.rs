@@ -22,6 +22,8 @@ pub(super) struct Peer {
     /// What was heard of it before it was lost, and when: what it is told when it comes back, though
     /// its heartbeats have come back before.
     pub(super) before: Option<(u64, Time)>,
+    /// Whom it heard, by its last heartbeat.
+    pub(super) hears: Vec<Incarnation>,
     /// The last sign of life of any kind; `heard_at <= alive_at`.
     pub(super) alive_at: Time,
     /// It has answered over TCP; before that, any sender of datagrams may have made it up.
@@ -115,6 +117,7 @@ impl Peer {
             counter: contender.counter.max(before_counter),
             heard_at: heard_at.or(before.and_then(|before| before.heard_at)),
             before: before.and_then(|before| Some((before.counter, before.heard_at?))),
+            hears: Vec::new(),
             alive_at: now,
             is_verified: contender.is_verified,
             outgoing: Outgoing::Closed { retry_at: now },

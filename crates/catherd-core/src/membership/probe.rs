@@ -143,7 +143,9 @@ impl Membership {
         if is_contended {
             self.gone(now, incarnation, GoneCause::NewIncarnation);
         } else {
-            self.missing.insert(&peer.who.name, incarnation, now);
+            let has_ended = has_ended(peer);
+            self.missing
+                .insert(&peer.who.name, incarnation, now, has_ended);
             self.gone(now, incarnation, GoneCause::ProbeFailed);
         }
     }

@@ -99,7 +99,7 @@ impl Membership {
             return self.drop_candidate(now, incarnation);
         };
         self.declared_gone = self.declared_gone.saturating_add(1);
-        self.missing.insert(&peer.who.name, incarnation, now);
+        self.missing.insert(&peer.who.name, incarnation, now, false);
         if let Some(peer) = self.remove(now, incarnation, RetiredReason::Lost) {
             self.tell(MemberEvent::Gone(
                 peer.who,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use catherd_core::membership::{ConnectFailure, Direction, Effect, Membership, Pulse};
+use catherd_core::membership::{
+    ConnectFailure, Direction, Effect, Membership, MissingMember, Pulse,
+};
 use catherd_core::message::{Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
@@ -499,12 +501,15 @@ impl<E: Env> Driver<E> {
 }
 
 fn view_of(membership: &Membership) -> View {
+    let names = |is_wanted: fn(&MissingMember) -> bool| {
+        let wanted = membership.missing().filter(|missing| is_wanted(missing));
+        wanted.map(|missing| missing.name.clone()).collect()
+    };
     View {
         who: Arc::clone(membership.view()),
-        missing: membership
-            .missing()
-            .map(|missing| missing.name.clone())
-            .collect(),
+        missing: names(|_| true),
+        silent: names(|missing| !missing.has_ended),
+        is_any_unmet: membership.is_any_unmet(),
         declared_gone: membership.declared_gone(),
         pauses: membership.counters().pauses,
         is_leaving: membership.is_leaving(),

@@ -243,6 +243,11 @@ pub struct View {
     pub who: Arc<membership::View>,
     /// Names of members that were declared gone and have not said goodbye.
     pub missing: Vec<String>,
+    /// Those of them that fell silent: nobody answered for them, so that their processes may go on
+    /// elsewhere.
+    pub silent: Vec<String>,
+    /// Whether a member hears a process that this node has not met.
+    pub is_any_unmet: bool,
     /// How many members this node has declared gone after a failed probe, so far.
     pub declared_gone: u32,
     /// How often this node had to join again because it was stopped or put back in time.
@@ -276,6 +281,8 @@ impl View {
                 members: Vec::new(),
             }),
             missing: Vec::new(),
+            silent: Vec::new(),
+            is_any_unmet: false,
             declared_gone: 0,
             pauses: 0,
             is_leaving: false,

@@ -20,7 +20,8 @@ struct Waits {
     copy_wanted: bool,
     /// Whether it is the end of a session, which every member has to know.
     is_end: bool,
-    /// Whether a member was missing when it went out, and how many had been declared gone by then.
+    /// Whether a member was missing, or not met, when it went out, and how many had been declared
+    /// gone by then.
     missing: (bool, u32),
     /// What has been confirmed need not be asked again. What was missed must be: a member that
     /// acknowledges late ends the degradation.
@@ -114,5 +115,8 @@ impl Receipt {
 }
 
 fn gone(view: &View) -> (bool, u32) {
-    (view.is_any_missing(), view.declared_gone)
+    (
+        view.is_any_missing() || view.is_any_unmet,
+        view.declared_gone,
+    )
 }

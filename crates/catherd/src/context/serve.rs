@@ -96,6 +96,7 @@ impl ContextInner {
             here,
             view: &view.who,
             missing: &view.missing,
+            silent: &view.silent,
             knew_route: route.is_some_and(|route| {
                 // Of the process that had this node's own name before only the others can tell.
                 let is_mine = route == self.node.name && !view.members.is_empty();

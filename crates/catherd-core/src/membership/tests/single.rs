@@ -266,6 +266,30 @@ fn a_probe_only_asks() {
 }
 
 #[test]
+fn a_process_that_only_another_member_hears_is_not_met_until_it_is_in_view_or_has_ended() {
+    let mut core = single();
+    meet(&mut core, at(1), "b", 2);
+    assert!(!core.is_any_unmet());
+    let hears = |counter, heard: &[u64]| Heartbeat {
+        heard: heard.iter().copied().map(incarnation).collect(),
+        ..heartbeat("b", 2, counter)
+    };
+    core.handle_heartbeat(at(2), &hears(1, &[MYSELF.bits(), 3]));
+    assert!(core.is_any_unmet(), "it hears 3");
+    meet(&mut core, at(3), "c", 3);
+    assert!(!core.is_any_unmet());
+    core.handle_goodbye(at(4), incarnation(3));
+    assert!(
+        !core.is_any_unmet(),
+        "it has ended, though b heard it not long ago"
+    );
+    core.handle_heartbeat(at(5), &hears(2, &[MYSELF.bits(), 4]));
+    assert!(core.is_any_unmet());
+    core.handle_heartbeat(at(6), &hears(3, &[MYSELF.bits()]));
+    assert!(!core.is_any_unmet());
+}
+
+#[test]
 fn one_more_socket_is_welcome_only_beside_an_open_half_of_the_same_process() {
     let mut core = single();
     let pooled = |name, bits| Hello {
