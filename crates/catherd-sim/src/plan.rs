@@ -157,7 +157,12 @@ impl Load {
 }
 
 /// The modes by their names in the HOW-TO.
-const MODES: [(&str, Mode); 1] = [("synchronous", Mode::Synchronous)];
+const MODES: [(&str, Mode); 4] = [
+    ("synchronous", Mode::Synchronous),
+    ("pooled", Mode::Pooled),
+    ("asynchronous", Mode::Asynchronous),
+    ("fastasyncqueue", Mode::FastAsyncQueue),
+];
 
 /// The mode of this name (HOW-TO, "Cluster Configuration": `replicationMode`).
 pub fn mode_named(name: &str) -> Option<Mode> {

@@ -6,7 +6,7 @@ use catherd::Mode;
 use catherd_sim::{Report, replay_command, run_seed};
 
 /// Fails with all that is needed to see the failure again.
-fn keep(report: Report) {
+fn keep(report: Report, mode: Mode) {
     if let Some(failure) = report.failure {
         let tail = failure.transcript.len().saturating_sub(40);
         let violations: Vec<String> = failure.violations.iter().map(ToString::to_string).collect();
@@ -15,17 +15,25 @@ fn keep(report: Report) {
             violations.join("\n"),
             failure.transcript[tail..].join("\n"),
             failure.seed,
-            replay_command(failure.seed, Mode::Synchronous),
+            replay_command(failure.seed, mode),
         );
     }
 }
 
 #[test]
 fn fixed_seeds_keep_every_promise() {
-    for seed in FIXED {
-        keep(run_seed(seed, Mode::Synchronous).0);
+    for (at, seed) in FIXED.into_iter().enumerate() {
+        let mode = MODES[at % MODES.len()];
+        keep(run_seed(seed, mode).0, mode);
     }
 }
+
+const MODES: [Mode; 4] = [
+    Mode::Synchronous,
+    Mode::Pooled,
+    Mode::Asynchronous,
+    Mode::FastAsyncQueue,
+];
 
 /// Small clusters, for a debug build; some broke a promise once.
 const FIXED: [u64; 7] = [1, 3, 4, 6, 12, 18, 34];
@@ -33,7 +41,12 @@ const FIXED: [u64; 7] = [1, 3, 4, 6, 12, 18, 34];
 #[test]
 fn a_fresh_seed_keeps_every_promise() {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    keep(run_seed(since.as_secs(), Mode::Synchronous).0);
+    let (seed, mode) = (
+        since.as_secs(),
+        MODES[since.as_millis() as usize % MODES.len()],
+    );
+    println!("{}", replay_command(seed, mode));
+    keep(run_seed(seed, mode).0, mode);
 }
 
 #[test]

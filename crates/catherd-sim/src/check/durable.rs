@@ -7,11 +7,15 @@ use super::Violation;
 use super::lineage::{Lineages, Seen};
 use super::survival::Survival;
 use crate::history::{History, Operation, READER, Subject};
+use crate::plan::Plan;
 
+///
+/// In an asynchronous mode a write is where it was made, until it has gone out: what its process
+/// takes with it is not held against the cluster.
 pub(super) fn check(
+    plan: &Plan,
     history: &History,
-    lineages: &Lineages,
-    survival: &Survival<'_>,
+    (lineages, survival): (&Lineages, &Survival<'_>),
     found: &mut Vec<Violation>,
 ) {
     let mut finals: BTreeMap<Subject, Vec<&Operation>> = BTreeMap::new();
@@ -29,7 +33,7 @@ pub(super) fn check(
         if ran.wrote.is_empty() || lineage.idle_limit.is_some() {
             continue;
         }
-        let copies = if flags.durability {
+        let copies = if flags.durability || !plan.settings.mode.is_synchronous() {
             &[operation.process][..]
         } else {
             copies
