@@ -167,11 +167,12 @@ impl Pool {
         ));
         link.hold();
         *opened = Place::Open(Arc::clone(&link));
+        // Nobody queues meanwhile: whatever comes later goes over the new link.
+        let after = self.first.last_ticket();
+        drop(more);
         if !self.silent.lock().is_empty() {
             link.suspect(true);
         }
-        // Nobody queues meanwhile: whatever comes later goes over the new link.
-        let after = self.first.last_ticket();
         Some(Placed { link, after })
     }
 
