@@ -269,13 +269,16 @@ impl Node {
         self.expect_clean_end();
     }
 
-    /// SIGSTOP: it stands still, and the kernel keeps its connections open.
+    /// SIGSTOP, and waits until it stands still: the signal takes a moment on a busy machine. The
+    /// kernel keeps its connections open.
     ///
     /// # Panics
     ///
     /// It has ended.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let process = self.child().id();
+        wait::until_true("all threads stopped", || stands_still(process));
     }
 
     /// SIGCONT after [`pause`](Self::pause).
@@ -407,6 +410,21 @@ impl Site for Node {
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// Whether every thread of a process is stopped (proc(5): the state behind the name, which is in
+/// parentheses).
+fn stands_still(process: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return false;
+    };
+    let is_stopped = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    threads.flatten().all(is_stopped)
 }
 
 impl Drop for Node {
