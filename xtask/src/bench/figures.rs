@@ -140,6 +140,8 @@ pub(super) struct Measure {
     pub(super) what: String,
     pub(super) unit: &'static str,
     pub(super) values: Vec<f64>,
+    /// Whether others used more than [`CLEAN`] meanwhile.
+    pub(super) is_disturbed: bool,
 }
 
 impl Measure {
@@ -148,6 +150,7 @@ impl Measure {
             what: what.to_owned(),
             unit,
             values,
+            is_disturbed: false,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `options` | what the command is told |
 //! | `connection`, `load` | the users: one keep-alive connection and one session each |
 //! | `setup`, `tomcat`, `axum`, `server` | what takes the load |
 //! | `processes` | processor time and memory, of what is measured and of what disturbs |
@@ -18,6 +19,7 @@ mod figures;
 mod life;
 mod load;
 mod matrix;
+mod options;
 mod processes;
 mod report;
 mod rows;
@@ -29,96 +31,22 @@ mod tomcat;
 mod transfer;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use clap::{Args, ValueEnum};
+use std::time::Instant;
 
 use crate::say;
 use crate::steps::cargo;
 use figures::{Cell, Measure};
 use matrix::Plan;
+pub(crate) use options::Options;
+use options::{Part, Peer};
 use rows::Rows;
-use setup::{MEMORY, MODES, ONE_NODE, REDIS, Setup, TOMCAT, TOMCAT_ALONE, two_nodes};
-
-/// What is measured, and for how long.
-#[derive(Debug, Args)]
-pub(crate) struct Options {
-    /// About five minutes: one node, two nodes and Tomcat, 1 kB; so it is without any option
-    #[arg(long, conflicts_with_all = ["full", "against"])]
-    quick: bool,
-    /// Some twenty minutes, for the record: everything, into docs/performance.md and bench/results
-    #[arg(long, conflicts_with_all = ["against", "only", "users", "sizes", "modes", "peers"])]
-    full: bool,
-    /// Compares with another revision, built in a copy of its own
-    #[arg(long, value_name = "REV")]
-    against: Option<String>,
-    /// Only these parts
-    #[arg(long, value_delimiter = ',', value_enum)]
-    only: Vec<Part>,
-    /// How many users at once, each with a session of its own
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
-    users: Vec<u16>,
-    /// How many bytes a write carries
-    #[arg(long, value_delimiter = ',')]
-    sizes: Vec<usize>,
-    /// In which replication modes two nodes run
-    #[arg(long, value_delimiter = ',', value_parser = MODES)]
-    modes: Vec<String>,
-    /// How many seconds a window takes
-    #[arg(long, default_value_t = 1.0)]
-    seconds: f64,
-    /// How many windows each cell gets; its figures are medians
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
-    rounds: u16,
-    /// What stands beside Catherd
-    #[arg(long, value_delimiter = ',', value_enum)]
-    peers: Vec<Peer>,
-}
-
-/// A part of the record.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Part {
-    /// Rates, latencies and processor time by mode, users and size
-    Matrix,
-    /// State transfer of 100 000 sessions, and their memory
-    Transfer,
-    /// Bytes on the wire (takes root)
-    Wire,
-    /// From SIGKILL to gone from every view
-    Failure,
-    /// From the start of a process to ready
-    Start,
-    /// The demo at rest
-    Idle,
-    /// Two to eight nodes
-    Nodes,
-    /// Merge, commit, encode, decode, digest, table: time and allocations
-    Micro,
-}
-
-/// What people use today.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum Peer {
-    /// Nothing
-    None,
-    /// Two Tomcats that replicate and wait for the acknowledgement
-    Tomcat,
-    /// One Tomcat without a cluster
-    TomcatAlone,
-    /// axum and tower-sessions with Redis
-    Redis,
-    /// axum and tower-sessions in memory
-    Memory,
-}
+use setup::{MEMORY, ONE_NODE, REDIS, Setup, TOMCAT, TOMCAT_ALONE, two_nodes};
 
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     if cfg!(debug_assertions) {
         return run_optimized();
     }
-    let window = Duration::try_from_secs_f64(options.seconds)
-        .ok()
-        .filter(|window| !window.is_zero())
-        .ok_or("a window takes more than 0 seconds")?;
+    let plan = options.plan()?;
     if options.full {
         report::check_page()?;
     }
@@ -137,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         .transpose()?;
     let mut bench = Bench {
         options,
-        window,
+        plan,
         rows,
         binary: setup::build()?,
         work: setup::exists(&work)?,
@@ -166,7 +94,7 @@ fn run_optimized() -> Result<(), String> {
 
 struct Bench<'a> {
     options: &'a Options,
-    window: Duration,
+    plan: Plan,
     rows: Rows,
     binary: PathBuf,
     work: PathBuf,
@@ -177,17 +105,14 @@ impl Bench<'_> {
     /// All parts that are wanted, and one text of them.
     fn record(&mut self) -> Result<(), String> {
         let options = self.options;
-        let wants = |part| match options.only.as_slice() {
-            [] => options.full || part == Part::Matrix,
-            only => only.contains(&part),
-        };
+        let wants = |part| options.wants(part);
         let rounds = usize::from(options.rounds);
         let (binary, work) = (self.binary.clone(), self.work.clone());
         let mut notes = Vec::new();
         let mut cells = Vec::new();
         if wants(Part::Matrix) {
             let setups = self.setups(&binary)?;
-            cells = matrix::run(&setups, &self.plan(), &mut self.rows)?;
+            cells = matrix::run(&setups, &self.plan, &mut self.rows)?;
             notes.extend(setups.iter().filter_map(matrix::agreement));
         }
         if wants(Part::Nodes) {
@@ -220,7 +145,7 @@ impl Bench<'_> {
     fn text(&self, cells: &[Cell], notes: &[String], micro: Option<&str>) -> String {
         let more = format!(
             "Windows of {} s, {} a cell; `*`: others used more than {:.0} % of a core in windows \
-             that count.",
+             that count, or while a measure was taken.",
             self.options.seconds,
             self.options.rounds,
             figures::CLEAN * 100.0
@@ -252,7 +177,12 @@ impl Bench<'_> {
         take: impl FnOnce() -> Result<Vec<Measure>, String>,
     ) -> Result<(), String> {
         say(&format!("measuring: {what}"));
-        for measure in take()? {
+        let (before, start) = (processes::foreign(), Instant::now());
+        let measures = take()?;
+        let foreign = processes::foreign().saturating_sub(before).as_secs_f64();
+        let is_disturbed = foreign > figures::CLEAN * start.elapsed().as_secs_f64();
+        for mut measure in measures {
+            measure.is_disturbed = is_disturbed;
             self.rows.measure(&measure)?;
             self.measures.push(measure);
         }
@@ -263,10 +193,10 @@ impl Bench<'_> {
     fn setups(&self, binary: &Path) -> Result<Vec<Setup>, String> {
         let work = &self.work;
         let mut setups = vec![Setup::one_node(ONE_NODE, binary)];
-        for mode in self.modes() {
+        for mode in self.options.modes() {
             setups.push(Setup::nodes(&two_nodes(&mode), binary, &mode, 2));
         }
-        for peer in self.peers() {
+        for peer in self.options.peers() {
             match peer {
                 Peer::None => {}
                 Peer::Tomcat => setups.push(Setup::tomcat(TOMCAT, work, 2)?),
@@ -278,46 +208,6 @@ impl Bench<'_> {
         Ok(setups)
     }
 
-    fn modes(&self) -> Vec<String> {
-        match (&*self.options.modes, self.options.full) {
-            ([], true) => MODES.map(str::to_owned).to_vec(),
-            ([], false) => vec!["synchronous".to_owned()],
-            (modes, _) => modes.to_vec(),
-        }
-    }
-
-    fn peers(&self) -> Vec<Peer> {
-        match (&*self.options.peers, self.options.full) {
-            ([], true) => vec![Peer::Tomcat, Peer::TomcatAlone, Peer::Redis, Peer::Memory],
-            ([], false) => vec![Peer::Tomcat],
-            (peers, _) => peers.to_vec(),
-        }
-    }
-
-    fn plan(&self) -> Plan {
-        let Options {
-            users, sizes, full, ..
-        } = self.options;
-        let sizes = match (&**sizes, full) {
-            ([], true) => vec![1000, 10_000, 100_000],
-            ([], false) => vec![1000],
-            (sizes, _) => sizes.to_vec(),
-        };
-        let users = match &**users {
-            [] => vec![1, 16, 64],
-            users => users.iter().copied().map(usize::from).collect(),
-        };
-        Plan {
-            sizes,
-            users,
-            rounds: self.options.rounds.into(),
-            window: self.window,
-            warm_up: Duration::from_secs(if *full { 40 } else { 25 }),
-            limit: Duration::from_secs(60 * if *full { 14 } else { 4 }),
-            plain: vec![ONE_NODE.to_owned(), two_nodes("synchronous")],
-        }
-    }
-
     /// This revision beside another, nothing else.
     fn compare(&mut self, revision: &str, before: &Path) -> Result<(), String> {
         let mut setups = Vec::new();
@@ -325,7 +215,7 @@ impl Bench<'_> {
         for (binary, at) in [(&*self.binary, ""), (before, ", before")] {
             let name = format!("{ONE_NODE}{at}");
             setups.push(Setup::one_node(&name, binary));
-            for mode in self.modes() {
+            for mode in self.options.modes() {
                 let name = format!("{}{at}", two_nodes(&mode));
                 setups.push(Setup::nodes(&name, binary, &mode, 2));
             }
@@ -335,7 +225,7 @@ impl Bench<'_> {
         }
         let plan = Plan {
             plain: setups.iter().map(|setup| setup.name.clone()).collect(),
-            ..self.plan()
+            ..self.plan.clone()
         };
         let cells = matrix::run(&setups, &plan, &mut self.rows)?;
         say(&report::conditions(&format!("Before: {revision}.")));

@@ -1,5 +1,6 @@
 //! What processes use: those that are measured, and all others, which disturb.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -63,6 +64,34 @@ pub(super) fn resident(processes: &[u32]) -> u64 {
     processes.iter().filter_map(of).sum::<u64>() * 1024
 }
 
+/// What everybody has used but this process and those that it has started, directly or not.
+pub(super) fn foreign() -> Duration {
+    let parse = |id: String| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let parent: u32 = fields(&stat).nth(1)?.parse().ok()?;
+        let used = fields(&stat).skip(11).take(4);
+        let used = used.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Some((id.parse().ok()?, (parent, used)))
+    };
+    let all: BTreeMap<u32, (u32, u64)> = ids().filter_map(parse).collect();
+    of_ticks(foreign_to(std::process::id(), &all))
+}
+
+/// Of processes with their parents and ticks: the ticks of those that do not descend from `this`.
+fn foreign_to(this: u32, all: &BTreeMap<u32, (u32, u64)>) -> u64 {
+    let is_foreign = |mut id: u32| {
+        while let Some((parent, _)) = all.get(&id) {
+            if id == this {
+                return false;
+            }
+            id = *parent;
+        }
+        true
+    };
+    let theirs = all.iter().filter(|(id, _)| is_foreign(**id));
+    theirs.map(|(_, (_, used))| used).sum()
+}
+
 /// The processes that `parent` has started and that still run.
 pub(super) fn children(parent: u32) -> Vec<u32> {
     let is_child = |id: &u32| {
@@ -120,6 +149,18 @@ mod tests {
     #[test]
     fn this_process_has_used_less_than_a_tick_exactly() {
         assert!(used_exactly(&[std::process::id()]) > Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_started_from_here_is_not_foreign() {
+        let all = [
+            (1, (0, 1)),
+            (7, (1, 10)),
+            (8, (7, 100)),
+            (9, (8, 1000)),
+            (5, (1, 10_000)),
+        ];
+        assert_eq!(foreign_to(7, &all.into()), 10_001);
     }
 
     #[test]

@@ -118,9 +118,12 @@ pub(super) fn measures(measures: &[Measure]) -> String {
     let mut text = String::from("\n| measure | median | range | of |\n|---|---:|---:|---:|\n");
     for measure in measures {
         let (low, high) = range(&measure.values);
-        let Measure { what, unit, values } = measure;
+        let Measure {
+            what, unit, values, ..
+        } = measure;
+        let star = if measure.is_disturbed { "*" } else { "" };
         let row = format!(
-            "| {what} | {:.2} {unit} | {low:.2}–{high:.2} | {} |\n",
+            "| {what} | {:.2} {unit}{star} | {low:.2}–{high:.2} | {} |\n",
             measure.median(),
             values.len()
         );

@@ -202,7 +202,7 @@ fn of_measures(measures: &[Measure]) -> Vec<Target> {
         what: what.to_owned(),
         bound,
         unit,
-        reached: find(what).map(|measure| of(measure.median())),
+        reached: find(what).map(|measure| of(measure.median(), measure.is_disturbed)),
     };
     let mut targets = vec![
         target(transfer::TIME, Bound::AtMost(600.0), " ms"),
@@ -224,7 +224,7 @@ fn of_measures(measures: &[Measure]) -> Vec<Target> {
     let (two, eight) = (find(&spread::per_peer(2)), find(&spread::per_peer(8)));
     let reached = two
         .zip(eight)
-        .map(|(two, eight)| of(eight.median() / two.median()));
+        .map(|(two, eight)| of(eight.median() / two.median(), eight.is_disturbed));
     targets.push(Target {
         what: "processor time a write and peer above one node, 8 nodes against 2".to_owned(),
         bound: Bound::AtMost(1.1),
@@ -234,11 +234,11 @@ fn of_measures(measures: &[Measure]) -> Vec<Target> {
     targets
 }
 
-fn of(value: f64) -> Reached {
+fn of(value: f64, is_disturbed: bool) -> Reached {
     Reached {
         value,
         note: String::new(),
-        is_disturbed: false,
+        is_disturbed,
     }
 }
 
