@@ -9,7 +9,7 @@ use catherd_testkit::{Farm, Node};
 use super::figures::Measure;
 use super::load;
 use super::processes::{children, resident};
-use super::server::{Server, Sign, free_port};
+use super::server::{Server, Sign, free_row};
 use super::setup::configured;
 use super::transfer::millis;
 
@@ -81,7 +81,7 @@ pub(super) fn start(binary: &Path, rounds: usize) -> Vec<Measure> {
 /// The demo with three nodes and no request.
 pub(super) fn idle(binary: &Path, work: &Path) -> Result<Vec<Measure>, String> {
     const REST: Duration = Duration::from_secs(10);
-    let port = free_port()?;
+    let port = free_row(3)?;
     let mut command = Command::new(binary);
     command.args(["demo", "--nodes", "3", "--port", &port.to_string()]);
     let mut demo = Server::spawn(&mut command, &work.join("demo.log"), port)?;

@@ -30,6 +30,7 @@ mod targets;
 mod tomcat;
 mod transfer;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -70,6 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         binary: setup::build()?,
         work: setup::exists(&work)?,
         measures: Vec::new(),
+        problems: Vec::new(),
     };
     match (&options.against, before) {
         (Some(revision), Some(before)) => bench.compare(revision, &before),
@@ -99,6 +101,8 @@ struct Bench<'a> {
     binary: PathBuf,
     work: PathBuf,
     measures: Vec<Measure>,
+    /// What went wrong, and does not take the other figures away.
+    problems: Vec<String>,
 }
 
 impl Bench<'_> {
@@ -108,12 +112,12 @@ impl Bench<'_> {
         let wants = |part| options.wants(part);
         let rounds = usize::from(options.rounds);
         let (binary, work) = (self.binary.clone(), self.work.clone());
-        let mut notes = Vec::new();
         let mut cells = Vec::new();
         if wants(Part::Matrix) {
             let setups = self.setups(&binary)?;
             cells = matrix::run(&setups, &self.plan, &mut self.rows)?;
-            notes.extend(setups.iter().filter_map(matrix::agreement));
+            self.problems
+                .extend(setups.iter().filter_map(matrix::agreement));
         }
         if wants(Part::Nodes) {
             self.measure("two to eight nodes", || spread::nodes(&binary, 3))?;
@@ -134,15 +138,19 @@ impl Bench<'_> {
             self.measure("the demo at rest", || life::idle(&binary, &work))?;
         }
         let micro = wants(Part::Micro).then(micro).transpose()?;
-        let text = self.text(&cells, &notes, micro.as_deref());
+        let text = self.text(&cells, micro.as_deref());
         say(&text);
         if options.full {
             report::write_page(&text)?;
         }
-        Ok(())
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(self.problems.join("\n"))
+        }
     }
 
-    fn text(&self, cells: &[Cell], notes: &[String], micro: Option<&str>) -> String {
+    fn text(&self, cells: &[Cell], micro: Option<&str>) -> String {
         let more = format!(
             "Windows of {} s, {} a cell; `*`: others used more than {:.0} % of a core in windows \
              that count, or while a measure was taken.",
@@ -151,8 +159,8 @@ impl Bench<'_> {
             figures::CLEAN * 100.0
         );
         let mut text = report::conditions(&more);
-        for note in notes {
-            text += &format!("\n{note}\n");
+        for problem in &self.problems {
+            text += &format!("\n{problem}\n");
         }
         text += "\n### Targets\n\n";
         text += &targets::table(cells, &self.measures);
@@ -171,6 +179,7 @@ impl Bench<'_> {
         text
     }
 
+    /// A part that fails, in whatever way the nodes of tests fail, costs no other.
     fn measure(
         &mut self,
         what: &str,
@@ -178,7 +187,17 @@ impl Bench<'_> {
     ) -> Result<(), String> {
         say(&format!("measuring: {what}"));
         let (before, start) = (processes::foreign(), Instant::now());
-        let measures = take()?;
+        let measures = match panic::catch_unwind(AssertUnwindSafe(take)) {
+            Ok(Ok(measures)) => measures,
+            Ok(Err(problem)) => {
+                self.problems.push(format!("{what}: {problem}"));
+                return Ok(());
+            }
+            Err(_) => {
+                self.problems.push(format!("{what}: failed, see above"));
+                return Ok(());
+            }
+        };
         let foreign = processes::foreign().saturating_sub(before).as_secs_f64();
         let is_disturbed = foreign > figures::CLEAN * start.elapsed().as_secs_f64();
         for mut measure in measures {
@@ -237,7 +256,14 @@ impl Bench<'_> {
 /// The table of the benchmarks of single operations.
 fn micro() -> Result<String, String> {
     say("measuring: single operations");
-    let arguments = ["run", "--release", "--locked", "--package", "catherd-micro"];
+    let arguments = [
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "catherd-micro",
+    ];
     let output = cargo(&arguments)
         .current_dir(setup::root())
         .stderr(std::process::Stdio::inherit())

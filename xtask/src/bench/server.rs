@@ -97,3 +97,11 @@ pub(super) fn free_port() -> Result<u16, String> {
         .map_err(|error| format!("no free port: {error}"))?
         .port())
 }
+
+/// The first of `count` such ports in a row, below those that outgoing connections get.
+pub(super) fn free_row(count: u16) -> Result<u16, String> {
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut rows = (20_000..30_000).step_by(usize::from(count));
+    let found = rows.find(|first| (*first..first + count).all(is_free));
+    found.ok_or_else(|| format!("no {count} free ports in a row"))
+}
