@@ -26,7 +26,8 @@ enum Command {
     Test,
     /// Formats, and applies what lints suggest
     Fix,
-    /// Measures requests a second of a node alone and of two, with the release build
+    /// Measures what replication costs, beside Tomcat and others: `--quick`, `--full`,
+    /// `--against REV`
     Bench(bench::Options),
     /// Runs whole clusters in one thread from one seed: `sim --seeds 100`, `sim --seed 7`
     Sim(sim::Options),

@@ -45,5 +45,5 @@ pub mod wait;
 pub use balancer::Balancer;
 pub use client::{Answer, Client, Site};
 pub use farm::{Farm, NodeBuilder};
-pub use network::{Host, Network};
+pub use network::{Host, Network, Traffic};
 pub use node::{Finished, Node};

@@ -23,6 +23,37 @@ pub struct Host {
     address: Ipv4Addr,
 }
 
+/// What has passed the network interface of a [`Host`] in both directions, since it was made.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Traffic {
+    bytes: u64,
+    packets: u64,
+}
+
+impl Traffic {
+    /// The bytes of IP packets, their headers included and those of Ethernet not. What the kernel
+    /// hands over as one piece, to be cut by hardware that is not there, has one header.
+    pub fn ip_bytes(&self) -> u64 {
+        const ETHERNET_HEAD: u64 = 14;
+        self.bytes - self.packets * ETHERNET_HEAD
+    }
+
+    /// The interface's line of `/proc/net/dev`: bytes and packets received, six other figures,
+    /// bytes and packets sent.
+    fn parse(devices: &str, interface: &str) -> Option<Self> {
+        let mut lines = devices.lines().filter_map(|line| line.split_once(':'));
+        let (_, figures) = lines.find(|(name, _)| name.trim() == interface)?;
+        let figures: Vec<u64> = figures
+            .split_whitespace()
+            .map(|figure| figure.parse().ok())
+            .collect::<Option<_>>()?;
+        Some(Self {
+            bytes: figures.first()? + figures.get(8)?,
+            packets: figures.get(1)? + figures.get(9)?,
+        })
+    }
+}
+
 impl Network {
     /// A network of `N` machines for a farm that has one network and no more.
     ///
@@ -107,6 +138,21 @@ impl Host {
         self.address
     }
 
+    /// What has passed its network interface.
+    ///
+    /// # Panics
+    ///
+    /// The operating system does not say.
+    pub fn traffic(&self) -> Traffic {
+        let output = Command::new("ip")
+            .args(["netns", "exec", &self.namespace, "cat", "/proc/net/dev"])
+            .output()
+            .expect("`ip` made the network");
+        let devices = String::from_utf8_lossy(&output.stdout);
+        Traffic::parse(&devices, "eth0")
+            .unwrap_or_else(|| panic!("no figures of eth0 in {output:?}"))
+    }
+
     /// The name of its network namespace.
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
@@ -146,5 +192,19 @@ fn try_ip(arguments: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_what_was_received_and_sent_without_the_heads_of_ethernet() {
+        let devices = "Inter-|   Receive\n face |bytes packets\n    lo: 9 9 0 0 0 0 0 0 9 9 0 0\n  \
+                       eth0: 1000 10 0 0 0 0 0 0  500 5 0 0 0 0 0 0\n";
+        let traffic = Traffic::parse(devices, "eth0").unwrap();
+        assert_eq!(traffic.ip_bytes(), 1500 - 15 * 14);
+        assert_eq!(Traffic::parse(devices, "eth1"), None);
     }
 }

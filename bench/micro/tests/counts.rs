@@ -1,0 +1,91 @@
+//! What an operation may allocate, and what a link may write: counts, on any machine the same.
+#![forbid(unsafe_code)]
+
+use catherd_micro::{Link, allocated, frame, operations};
+
+const PAYLOAD: usize = 1000;
+
+/// What the operation of this name allocates once everything is warm.
+fn of(name: &str) -> catherd_micro::Allocated {
+    let mut all = operations(PAYLOAD).into_iter();
+    let operation = all.find(|operation| operation.name == name);
+    let mut operation = operation.expect("there is such an operation");
+    (operation.prepare)()();
+    allocated((operation.prepare)())
+}
+
+#[test]
+fn what_is_counted_is_counted() {
+    let one = allocated(|| drop(std::hint::black_box(vec![0_u8; 77])));
+    assert_eq!((one.count, one.bytes), (1, 77));
+    assert_eq!(allocated(|| {}).count, 0);
+}
+
+#[test]
+fn a_commit_allocates_its_registers_and_its_vector() {
+    let allocated = of("commit of two attributes");
+    assert!(allocated.count <= 2, "{allocated:?}");
+    assert!(allocated.bytes <= 160, "{allocated:?}");
+}
+
+/// The payload once, in the frame; what else is allocated does not grow with it.
+#[test]
+fn a_write_is_copied_once_on_its_way_into_the_frame() {
+    let allocated = of("commit and encode");
+    assert!(allocated.count <= 14, "{allocated:?}");
+    assert!(allocated.bytes <= PAYLOAD as u64 + 760, "{allocated:?}");
+}
+
+/// The value once, as the table keeps it; the decoder's own view shares the bytes that came.
+#[test]
+fn decoding_allocates_the_value_and_a_bound_more() {
+    let allocated = of("decode");
+    assert!(allocated.count <= 14, "{allocated:?}");
+    assert!(allocated.bytes <= PAYLOAD as u64 + 2260, "{allocated:?}");
+}
+
+#[test]
+fn a_merge_shares_the_values_and_allocates_no_copy_of_them() {
+    let allocated = of("merge of a write into a copy");
+    assert!(allocated.count <= 1, "{allocated:?}");
+    assert!(allocated.bytes <= 64, "{allocated:?}");
+}
+
+#[test]
+fn a_digest_allocates_nothing() {
+    assert_eq!(of("digest of a session").count, 0);
+}
+
+#[test]
+fn one_user_gets_a_write_for_each_frame() {
+    let mut link = Link::default();
+    for number in 1..=10 {
+        link.send(frame(0, PAYLOAD));
+        assert_eq!(link.writes, usize::try_from(number).unwrap());
+        link.acknowledge(number);
+    }
+    assert_eq!(link.writes, 10);
+}
+
+#[test]
+fn many_users_share_one_write_for_each_acknowledgement() {
+    let mut link = Link::default();
+    for session in 0..64 {
+        link.send(frame(session, PAYLOAD));
+    }
+    assert_eq!(link.writes, 1, "the first, and the others wait");
+    link.acknowledge(1);
+    assert_eq!(link.writes, 2, "63 frames in one write");
+    link.acknowledge(64);
+    assert_eq!(link.writes, 2);
+}
+
+#[test]
+fn a_frame_has_few_bytes_beside_the_payload() {
+    let mut link = Link::default();
+    link.send(frame(0, PAYLOAD));
+    assert!(link.bytes <= PAYLOAD + BESIDE, "{} bytes", link.bytes);
+}
+
+/// Head, context, key, birth, vector, names, versions, the counter.
+const BESIDE: usize = 170;
