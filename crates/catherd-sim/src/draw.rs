@@ -14,6 +14,20 @@ use crate::random::Random;
 
 /// Draws the faults of a run.
 pub(crate) fn schedule(random: &mut Random, settings: &Settings) -> Schedule {
+    draw(random, settings, (3, 6), 8000)
+}
+
+/// The same for a longer run, with more time between them.
+pub(crate) fn long_schedule(random: &mut Random, settings: &Settings) -> Schedule {
+    draw(random, settings, (8, 10), 60_000)
+}
+
+fn draw(
+    random: &mut Random,
+    settings: &Settings,
+    (least, more): (usize, usize),
+    pause_max: u64,
+) -> Schedule {
     let start = if settings.at_once {
         Duration::from_secs(4)
     } else {
@@ -23,13 +37,14 @@ pub(crate) fn schedule(random: &mut Random, settings: &Settings) -> Schedule {
         nodes: settings.nodes,
         drop_time: settings.drop_time,
         at: start + settings.drop_time,
+        pause_max,
         faults: Vec::new(),
     };
     if random.percent(40) {
         let way = way(random);
         drawing.faults.push((Duration::ZERO, Fault::Ways(way)));
     }
-    for _ in 0..3 + random.below(6) {
+    for _ in 0..least + random.below(more) {
         drawing.episode(random);
     }
     let for_good = if settings.nodes > 2 && random.percent(25) {
@@ -50,6 +65,8 @@ struct Drawing {
     drop_time: Duration,
     /// Where the last episode ended.
     at: Duration,
+    /// The longest between two of them, in milliseconds.
+    pause_max: u64,
     faults: Schedule,
 }
 
@@ -81,7 +98,7 @@ impl Drawing {
         }
         // Sometimes the next one begins before this one is over.
         let last = self.faults.last().map_or(self.at, |(at, _)| *at);
-        let pause = random.millis(0, 8000);
+        let pause = random.millis(0, self.pause_max);
         self.at = if random.percent(25) {
             self.at + pause
         } else {
