@@ -38,6 +38,7 @@ fn draw(
         drop_time: settings.drop_time,
         at: start + settings.drop_time,
         pause_max,
+        is_long: pause_max > 10_000,
         faults: Vec::new(),
     };
     if random.percent(40) {
@@ -67,6 +68,7 @@ struct Drawing {
     at: Duration,
     /// The longest between two of them, in milliseconds.
     pause_max: u64,
+    is_long: bool,
     faults: Schedule,
 }
 
@@ -79,6 +81,9 @@ impl Drawing {
         let node = random.below(self.nodes);
         let other = (node + 1 + random.below(self.nodes - 1)) % self.nodes;
         let length = self.length(random);
+        if self.is_long && random.percent(8) {
+            return self.is_put_back(random, node, length);
+        }
         match random.below(16) {
             0 => self.dies(random, node, length),
             1 | 2 => self.dies_at_a_place(random, node, length),
@@ -257,6 +262,13 @@ impl Drawing {
             }
             after += Duration::from_secs(2) + pause + self.drop_time;
         }
+    }
+
+    /// Others are left in peace until it has met somebody: whom nobody tells, cannot know.
+    fn is_put_back(&mut self, random: &mut Random, node: Node, length: Duration) {
+        self.push(Duration::ZERO, Fault::Save(node));
+        self.push(length, Fault::PutBack(node));
+        self.at += length + self.drop_time + random.millis(8000, 20_000);
     }
 
     fn jumps(&mut self, random: &mut Random, node: Node) {

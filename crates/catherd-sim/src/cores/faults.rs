@@ -11,6 +11,7 @@ use super::sync;
 use super::world::{Hands, Me, World};
 use crate::fault::{Fault, Node as Number, Way};
 use crate::history::{Happened, Process};
+use crate::random::Random;
 
 /// A place that is not passed by then is disarmed.
 const ARMED_FOR: Duration = Duration::from_secs(20);
@@ -40,6 +41,10 @@ pub(super) fn carry_out(hands: &Hands, fault: &Fault) {
                 start(hands, node);
             }
         }
+        Fault::PutBack(node) => {
+            let process = hands.with(|world| world.restore(*node));
+            process.into_iter().for_each(|it| begin(hands, it));
+        }
         other => hands.with(|world| world.carry_out_here(other)),
     }
 }
@@ -47,7 +52,11 @@ pub(super) fn carry_out(hands: &Hands, fault: &Fault) {
 /// Starts a process at a place, if none runs there.
 pub(super) fn start(hands: &Hands, node: Number) {
     let process = hands.with(|world| world.start(node));
-    let Some(process) = process else { return };
+    process.into_iter().for_each(|it| begin(hands, it));
+}
+
+/// What a process does from its beginning to its end.
+fn begin(hands: &Hands, process: Process) {
     let me = Me {
         hands: hands.clone(),
         process,
@@ -244,10 +253,48 @@ impl World {
                     node.clock.wall_ahead = ahead;
                 }
             }
-            Fault::Start(_) | Fault::Leave(_) | Fault::Mend(_) => {
+            Fault::Save(node) => {
+                let image = self.places[*node].node.as_ref().map(|node| node.image());
+                self.places[*node].image = image.map(|image| (now, Box::new(image)));
+            }
+            Fault::Start(_) | Fault::Leave(_) | Fault::PutBack(_) | Fault::Mend(_) => {
                 unreachable!("these start tasks")
             }
         }
+    }
+
+    /// A machine is put back to what was saved of it, as a process of its own for whoever reads the
+    /// history: what it knew since is lost.
+    fn restore(&mut self, place: Number) -> Option<Process> {
+        let others = (0..self.places.len()).filter(|&other| other != place);
+        let is_reached = |other: Number| {
+            let node = self.places[other].node.as_deref();
+            let is_cut = self.network.is_cut(place, other) || self.network.is_cut(other, place);
+            node.is_none_or(|node| !node.is_stopped()) && !is_cut
+        };
+        let runs = |other: Number| self.places[other].node.is_some();
+        let is_told = others.clone().all(is_reached) && others.clone().any(runs);
+        let before = self.process_at(place)?;
+        let (taken, mut node) = self.places[place].image.take().filter(|_| is_told)?;
+        let is_it = self.node(before).incarnation == node.incarnation;
+        if !is_it || self.node(before).is_stopped() {
+            return None;
+        }
+        self.crash(before);
+        let standing = &mut self.places[place];
+        let process = Process {
+            node: place,
+            generation: standing.starts,
+        };
+        standing.starts += 1;
+        standing.disturbed = self.now;
+        let random = Random::derived(self.plan.seed, 50_000 + self.random.draw() % 10_000);
+        node.put_back(process, (taken, self.now), random);
+        self.processes.insert(node.incarnation, process);
+        self.places[place].node = Some(node);
+        self.happened(Happened::Started(process));
+        self.act(process, |_| ());
+        self.is_running(process).then_some(process)
     }
 
     /// Both ends of a connection are reset.

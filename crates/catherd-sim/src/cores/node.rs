@@ -45,6 +45,8 @@ pub(super) struct Node {
     drop_time: Duration,
     /// What the shell keeps beside each entry. Never iterated.
     pub(super) sides: HashMap<Key, Beside>,
+    /// The digests of all entries in one number.
+    pub(super) total: u64,
     /// When entries are to be looked at.
     pub(super) filed: BTreeSet<(Time, Key)>,
     pub(super) links: BTreeMap<Incarnation, Link>,
@@ -106,6 +108,8 @@ pub(super) struct Beside {
     /// It has ended here, and stays unserved for a missing member.
     pub(super) is_kept: bool,
     pub(super) filed: Option<Time>,
+    /// What the entry adds to the digests.
+    pub(super) digest: u64,
 }
 
 /// Who has to acknowledge a write, or an end.
@@ -253,6 +257,7 @@ impl Node {
             frequency,
             drop_time: settings.drop_time,
             sides: HashMap::new(),
+            total: 0,
             filed: BTreeSet::new(),
             links: BTreeMap::new(),
             incoming: BTreeMap::new(),
@@ -288,6 +293,69 @@ impl Node {
     pub(super) fn join_again(&mut self, now: Time, heartbeats: u32) {
         let heard_by = now + self.frequency * heartbeats;
         self.joining = (heard_by, heard_by + self.drop_time);
+    }
+
+    /// What is in the memory of the process, for a machine that is saved. Its connections are not:
+    /// they do not outlive what happens meanwhile. Neither are requests in progress.
+    pub(super) fn image(&self) -> Self {
+        let mut sides = self.sides.clone();
+        #[expect(clippy::iter_over_hash_type, reason = "each is changed alike")]
+        for beside in sides.values_mut() {
+            (beside.requests, beside.is_asked_about) = (0, false);
+        }
+        Self {
+            process: self.process,
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            clock: self.clock,
+            membership: self.membership.clone(),
+            table: self.table.clone(),
+            rules: self.rules,
+            frequency: self.frequency,
+            drop_time: self.drop_time,
+            sides,
+            total: self.total,
+            filed: self.filed.clone(),
+            links: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            schedule: self.schedule.clone(),
+            known: self.known.clone(),
+            names: self.names.clone(),
+            touched: self.touched.clone(),
+            filling: BTreeSet::new(),
+            random: self.random.clone(),
+            serial: self.serial,
+            next_link: self.next_link,
+            joining: self.joining,
+            house_at: self.house_at,
+            lost: Vec::new(),
+            gone: self.gone.clone(),
+            verified: self.verified.clone(),
+            armed: Vec::new(),
+            doom: None,
+            timer_at: None,
+            is_stirred: true,
+            is_paused: false,
+            is_leaving: false,
+            is_open: self.is_open,
+            stalled: VecDeque::new(),
+            held: Vec::new(),
+            requests: 0,
+            sweeps: self.sweeps,
+            repair_at: None,
+        }
+    }
+
+    /// The machine goes on at `now` from what was saved at `taken`.
+    pub(super) fn put_back(
+        &mut self,
+        process: Process,
+        (taken, now): (Duration, Duration),
+        random: Random,
+    ) {
+        self.process = process;
+        self.clock.stood += now - taken;
+        self.random = random;
     }
 
     /// Whether it neither runs nor reads.

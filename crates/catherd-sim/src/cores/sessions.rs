@@ -56,17 +56,21 @@ impl World {
             self.broken(invariant, format!("{process}: {key}: {what}"));
         }
         let node = self.node(process);
+        let (digest, _) = node.table.summary(key);
         let Some(entry) = after else {
-            if let Some(beside) = node.sides.remove(&key)
-                && let Some(filed) = beside.filed
-            {
-                node.filed.remove(&(filed, key));
+            if let Some(beside) = node.sides.remove(&key) {
+                node.total ^= beside.digest;
+                if let Some(filed) = beside.filed {
+                    node.filed.remove(&(filed, key));
+                }
             }
             return;
         };
         let is_idle = entry.live().is_some_and(|state| state.is_idle(time));
         let was_live = before.is_some_and(|entry| entry.live().is_some());
         let beside = node.sides.entry(key).or_default();
+        node.total ^= beside.digest ^ digest;
+        beside.digest = digest;
         if !is_idle {
             beside.is_kept = false;
         }

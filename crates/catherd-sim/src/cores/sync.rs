@@ -16,8 +16,15 @@ use super::questions;
 use super::world::{Me, World};
 use crate::history::{Happened, Process};
 
-/// Into how many buckets the tables are folded.
-const BUCKETS: u32 = Marks::SIZE;
+/// Into how many buckets the tables are folded: as many as nodes do for a share of the seeds, and few
+/// for the others, since most of the time of a run would go into digests of nothing.
+fn buckets(world: &World) -> u32 {
+    if world.plan.seed % 8 == 0 {
+        Marks::SIZE
+    } else {
+        64
+    }
+}
 
 /// How long a member has for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -40,9 +47,10 @@ enum Buckets {
 
 impl Buckets {
     fn compare(&self, world: &mut World, process: Process, first: u32, mutual: bool) -> Comparison {
+        let size = buckets(world);
         let table = &world.node(process).table;
         match self {
-            Self::Range(range) => Comparison::of(table, BUCKETS, first..range.end, mutual),
+            Self::Range(range) => Comparison::of(table, size, first..range.end, mutual),
             Self::Marked(marks) => Comparison::of_marked(table, marks, first, mutual),
         }
     }
@@ -131,7 +139,8 @@ impl World {
 /// Brings the context up to date. `false` if this node was stopped meanwhile.
 async fn transfer(me: &Me, pauses: u64) -> bool {
     let process = me.process;
-    let mut join = Join::new(BUCKETS);
+    let size = me.until(|world| Some(buckets(world))).await;
+    let mut join = Join::new(size);
     let pulled: Rc<RefCell<Vec<(Pull, bool)>>> = Rc::default();
     let (mut told, mut had) = me
         .act(|world| {
@@ -183,7 +192,7 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
         let done = std::mem::take(&mut *pulled.borrow_mut());
         for (pull, is_done) in done {
             join.handle_pulled(&pull, is_done);
-            if is_done && pull.buckets == (0..BUCKETS) && !lost.contains(&pull.from) {
+            if is_done && pull.buckets == (0..size) && !lost.contains(&pull.from) {
                 me.until(|world| Some(world.node(process).verified.insert(pull.from)))
                     .await;
             }
@@ -232,8 +241,9 @@ pub(super) async fn repair_always(me: Me) {
 }
 
 async fn compare_with(me: &Me, due: &Due) -> Result<u64, Unanswered> {
+    let size = me.until(|world| Some(buckets(world))).await;
     let buckets = match &due.scope {
-        Scope::Everything => Buckets::Range(0..BUCKETS),
+        Scope::Everything => Buckets::Range(0..size),
         Scope::Marked(marked) => match marked.get(&ID) {
             Some(marks) => Buckets::Marked(marks.clone()),
             None => return Ok(0),

@@ -60,6 +60,8 @@ pub(super) struct Standing {
     /// When it last could not look at the others as usual.
     pub(super) disturbed: Duration,
     pub(super) is_given_up: bool,
+    /// What was saved of it, and when.
+    pub(super) image: Option<(Duration, Box<Node>)>,
     pub(super) wall_ahead: i64,
     pub(super) drift: i64,
 }
