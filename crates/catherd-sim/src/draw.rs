@@ -266,6 +266,7 @@ impl Drawing {
 
     /// Others are left in peace until it has met somebody: whom nobody tells, cannot know.
     fn is_put_back(&mut self, random: &mut Random, node: Node, length: Duration) {
+        let length = length.max(self.drop_time);
         self.push(Duration::ZERO, Fault::Save(node));
         self.push(length, Fault::PutBack(node));
         self.at += length + self.drop_time + random.millis(8000, 20_000);

@@ -38,12 +38,19 @@ const FIXED: u64 = 3;
 fn a_fresh_seed_keeps_every_promise() {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let mode = Mode::Synchronous;
-    keep(run_seed_of(Kind::Cores, since.as_secs(), mode, true).0, mode);
+    keep(
+        run_seed_of(Kind::Cores, since.as_secs(), mode, true).0,
+        mode,
+    );
 }
 
 #[test]
 fn one_seed_is_one_transcript_to_the_byte() {
-    let run = || run_seed_of(Kind::Cores, 5, Mode::Synchronous, false).1.transcript;
+    let run = || {
+        run_seed_of(Kind::Cores, 5, Mode::Synchronous, false)
+            .1
+            .transcript
+    };
     let (first, second) = (run(), run());
     let differs = first.iter().zip(&second).position(|(a, b)| a != b);
     if let Some(at) = differs {

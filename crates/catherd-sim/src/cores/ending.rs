@@ -147,6 +147,11 @@ impl World {
     /// A process ended so long ago that nobody has it in view who could look all the time.
     pub(super) fn is_forgotten(&mut self, process: Process, incarnation: u64) {
         let incarnation = Incarnation::from_bits(incarnation);
+        let mut running = self.places.iter().filter_map(|it| it.node.as_deref());
+        if running.any(|node| node.incarnation == incarnation) {
+            // Its machine was put back in time, and nobody has told it yet.
+            return;
+        }
         let settings = &self.plan.settings;
         let within = settings.drop_time + 2 * settings.frequency + Duration::from_millis(250);
         let ended = self.now.saturating_sub(within);

@@ -523,6 +523,9 @@ impl World {
         if conn.ends[ACCEPTOR].generation != NOBODY {
             return true;
         }
+        if conn.roles[ACCEPTOR] == Role::Closed {
+            return false;
+        }
         let place = conn.ends[ACCEPTOR].node;
         let accepts = |process: &Process| self.look(*process).is_some();
         let acceptor = self.process_at(place).filter(accepts);

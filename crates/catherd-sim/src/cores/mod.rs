@@ -44,7 +44,7 @@ use crate::history::Process;
 use crate::plan::Plan;
 use crate::{Engine, Run, workload};
 
-use self::queue::Event;
+use self::queue::{ACCEPTOR, Event};
 use self::world::{Hands, Me, Task, World};
 
 /// Runs the cores of every node in one event queue.
@@ -248,7 +248,7 @@ impl World {
             return;
         };
         let (from, to) = (conn.ends[1 - side].node, conn.ends[side].node);
-        if self.network.is_cut(from, to) || !self.resolve(id) {
+        if self.network.is_cut(from, to) || (side == ACCEPTOR && !self.resolve(id)) {
             return;
         }
         let process = self.network.conns[&id].ends[side];
