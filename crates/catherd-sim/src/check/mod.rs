@@ -52,7 +52,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
         }
     }
     nomix::check(history, &lineages, &mut found);
-    mono::check(history, &lineages, &mut found);
+    mono::check(history, &lineages, &survival, &mut found);
     gone::check(history, &survival, &mut found);
     durable::check(history, &lineages, &survival, &mut found);
     expire::check(plan, history, &lineages, &mut found);

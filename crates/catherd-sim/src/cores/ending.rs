@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catherd::core::key::Key;
 use catherd::core::version::Incarnation;
 
 use super::clients::read_everything;
@@ -123,9 +124,14 @@ impl World {
             if digests != node.table.digests_anew(node.clock.time(self.now)) {
                 return Some(format!("{} keeps digests that are not so", node.name));
             }
-            let digests = (digests.total(), node.table.keys().len());
+            // What is kept for a member that is missing is served nowhere.
+            let is_kept = |key: &Key| node.sides.get(key).is_some_and(|it| it.is_kept);
+            let keys = node.table.keys();
+            let count = keys.iter().filter(|key| !is_kept(key)).count();
+            let digests = (digests.total(), count);
             if *total.get_or_insert(digests) != digests {
-                return Some(format!("{} has other digests", node.name));
+                let first = total.unwrap_or_default();
+                return Some(format!("{} has {digests:?} of {first:?}", node.name));
             }
         }
         None

@@ -37,7 +37,12 @@ pub(super) fn carry_out(hands: &Hands, fault: &Fault) {
                     });
                     continue;
                 }
-                hands.with(|world| world.go_on(node));
+                hands.with(|world| {
+                    if let Some(node) = &mut world.places[node].node {
+                        node.armed.clear();
+                    }
+                    world.go_on(node);
+                });
                 start(hands, node);
             }
         }
@@ -96,6 +101,7 @@ fn leave(hands: &Hands, node: Number) {
                 world.wake_at(process, patience);
                 for link in world.node(process).links.values_mut() {
                     link.outbox.hold_nothing_back();
+                    link.is_stirred = true;
                 }
                 patience
             })

@@ -49,7 +49,7 @@ impl World {
         let time = self.time(process);
         let node = self.node(process);
         node.sweeps += 1;
-        if node.sweeps % ANEW_EVERY != 0 {
+        if !node.sweeps.is_multiple_of(ANEW_EVERY) {
             return;
         }
         let digests = node.table.digests();

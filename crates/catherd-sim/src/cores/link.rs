@@ -60,6 +60,7 @@ impl World {
             questions: 0,
             open: BTreeMap::new(),
             has_marks: false,
+            is_stirred: true,
         };
         node.links.insert(member, link);
     }
@@ -98,6 +99,7 @@ impl World {
         };
         let bytes = frame.payload.len();
         let frame = link.outbox.push(now, frame);
+        link.is_stirred = true;
         let number = link.number;
         let snapshot = link.outbox.snapshot(now);
         let queued = snapshot.queued_bytes - snapshot.tombstone_bytes;
@@ -125,6 +127,7 @@ impl World {
         let Some(link) = node.links.get_mut(&member) else {
             return;
         };
+        link.is_stirred = true;
         if link.outbox.push_control(frame).is_err() {
             // The member does not read: what it misses it gets when it comes back.
             self.link_failed(process, member);
@@ -149,7 +152,12 @@ impl World {
     }
 
     pub(super) fn pump_all(&mut self, process: Process) {
-        let members: Vec<_> = self.node(process).links.keys().copied().collect();
+        let mut members: Vec<Incarnation> = Vec::new();
+        for (member, link) in &mut self.node(process).links {
+            if std::mem::take(&mut link.is_stirred) {
+                members.push(*member);
+            }
+        }
         for member in members {
             self.pump(process, member);
         }
@@ -272,6 +280,7 @@ impl World {
         };
         match message {
             Message::Ack(ack) => {
+                link.is_stirred = true;
                 if let Err(error) = link.outbox.acknowledged(time, &ack) {
                     self.broken(
                         "3: acknowledgements are true",

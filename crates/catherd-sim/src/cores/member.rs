@@ -1,5 +1,7 @@
 //! What the membership wants done, and the connections that come of it.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use catherd::core::membership::{ConnectFailure, Direction, Effect, GoneCause, MemberEvent};
 use catherd::core::message::{FrameKind, FrameReader, Heartbeat, Hello, Message, Purpose, Welcome};
@@ -18,6 +20,9 @@ pub(super) const FRAME_MAX: usize = 64 << 20;
 
 /// No session is larger.
 pub(super) const SESSION_MAX: usize = 1 << 20;
+
+/// No deadline comes sooner after an event than this.
+const GRAIN: Duration = Duration::from_micros(1);
 
 /// Who accepts is known when a call arrives.
 const NOBODY: u32 = u32::MAX;
@@ -68,7 +73,7 @@ impl World {
         for other in others.chain(node.membership.poll_timeout()) {
             at = at.min(other);
         }
-        let at = node.clock.global(at).max(now + node.clock.grain());
+        let at = node.clock.global(at).max(now + GRAIN);
         if node.timer_at.is_none_or(|filed| at < filed || filed <= now) {
             node.timer_at = Some(at);
             self.queue.push(at, Event::Timer(process));
@@ -88,6 +93,7 @@ impl World {
         }
         for link in node.links.values_mut() {
             link.outbox.handle_timeout(time);
+            link.is_stirred = true;
         }
         if time >= node.house_at {
             node.house_at = time + node::BATCH;
@@ -137,13 +143,7 @@ impl World {
                 Effect::SendReady { incarnation } => {
                     self.tell(process, incarnation, &Message::Ready);
                 }
-                Effect::SendGoodbye { incarnation } => {
-                    if self.passes(process, Place::BeforeGoodbye) {
-                        let queues_empty = true;
-                        self.tell(process, incarnation, &Message::Goodbye { queues_empty });
-                        self.pump(process, incarnation);
-                    }
-                }
+                Effect::SendGoodbye { incarnation } => self.say_goodbye(process, incarnation),
                 Effect::Disconnect { incarnation } => self.disconnect(process, incarnation),
                 Effect::PutBack => self.put_back(process),
                 Effect::Event(event) => self.member_event(process, &event),
@@ -153,11 +153,19 @@ impl World {
         }
     }
 
+    fn say_goodbye(&mut self, process: Process, member: Incarnation) {
+        if self.passes(process, Place::BeforeGoodbye) {
+            let queues_empty = true;
+            self.tell(process, member, &Message::Goodbye { queues_empty });
+            self.pump(process, member);
+        }
+    }
+
     fn multicast(&mut self, process: Process, heartbeat: &Heartbeat) {
         if self.node(process).doom.is_some() {
             return;
         }
-        let heartbeat = if self.plan.seed % 4 == 0 {
+        let heartbeat = if self.plan.seed.is_multiple_of(4) {
             let datagram = heartbeat.to_datagram(None);
             Heartbeat::from_datagram(&datagram, CLUSTER, None).expect("what was encoded decodes")
         } else {
@@ -205,7 +213,7 @@ impl World {
     }
 
     /// Sends over a connection, unless whoever sends has come to its end.
-    pub(super) fn put(&mut self, id: ConnId, side: Side, item: Item, now: std::time::Duration) {
+    pub(super) fn put(&mut self, id: ConnId, side: Side, item: Item, now: Duration) {
         let Some(conn) = self.network.conns.get(&id) else {
             return;
         };

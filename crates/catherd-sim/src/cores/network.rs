@@ -59,8 +59,11 @@ pub(super) struct Conn {
     pub(super) inbox: Inbox,
     pub(super) gaps: Gaps,
     /// Frames that were applied and not acknowledged, with what an acknowledgement vouches for.
-    pub(super) vouched: VecDeque<(u64, Vec<(Key, Option<Vector>)>)>,
+    pub(super) vouched: VecDeque<(u64, Vec<Vouched>)>,
 }
+
+/// A session of a frame, and what was seen with it; `None` for an end.
+pub(super) type Vouched = (Key, Option<Vector>);
 
 /// Sessions of which a write is missing, and the question that asks for each.
 #[derive(Debug, Default)]

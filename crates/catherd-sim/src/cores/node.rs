@@ -144,6 +144,8 @@ pub(super) struct Link {
     /// Questions that somebody waits for, and their answers.
     pub(super) open: BTreeMap<u64, Option<Message>>,
     pub(super) has_marks: bool,
+    /// Something happened since it was last written.
+    pub(super) is_stirred: bool,
 }
 
 /// A clock that may drift, and stand still.
@@ -186,19 +188,14 @@ impl Clock {
     pub(super) fn time(&self, now: Duration) -> Time {
         let now = self.frozen_at.unwrap_or(now);
         let ran = now.saturating_sub(self.started + self.stood);
-        Time::since_start(scale(ran, 1_000_000 + self.drift, 1_000_000))
+        Time::since_start(scale(ran, self.drift, 1_000_000))
     }
 
     /// When the clock will show `at`, or a little later.
     pub(super) fn global(&self, at: Time) -> Duration {
         let shown = at.since(Time::START);
-        let ran = scale(shown, 1_000_000, 1_000_000 + self.drift);
+        let ran = scale(shown, -self.drift, 1_000_000 + self.drift);
         self.started + self.stood + ran + Duration::from_nanos(2)
-    }
-
-    /// No deadline comes sooner after an event than this.
-    pub(super) fn grain(&self) -> Duration {
-        Duration::from_micros(1)
     }
 
     pub(super) fn pulse(&self, now: Duration) -> Pulse {
@@ -215,10 +212,15 @@ impl Clock {
     }
 }
 
+/// A time and so many parts `of` it more.
 fn scale(time: Duration, by: i64, of: i64) -> Duration {
-    let nanos = i128::try_from(time.as_nanos()).expect("a run is short");
-    let scaled = nanos * i128::from(by) / i128::from(of);
-    Duration::from_nanos(u64::try_from(scaled).expect("a run is short, and drift is small"))
+    if by == 0 {
+        return time;
+    }
+    // A run of a year, and a drift of a thousandth, are far from the bounds.
+    let nanos = i64::try_from(time.as_nanos()).expect("a run is short");
+    let scaled = nanos + nanos / of * by + nanos % of * by / of;
+    Duration::from_nanos(u64::try_from(scaled).expect("drift is small"))
 }
 
 impl Node {
@@ -251,7 +253,7 @@ impl Node {
             membership: Membership::new(config, myself, start),
             table: PlainTable::new(DigestKey::new(CLUSTER)),
             rules: Rules {
-                removals_kept: if seed % 3 == 0 { 1 } else { 64 },
+                removals_kept: if seed.is_multiple_of(3) { 1 } else { 64 },
                 ..Rules::default()
             },
             frequency,

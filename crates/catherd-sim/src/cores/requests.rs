@@ -210,7 +210,7 @@ async fn access(me: &Me, key: Key, route: Option<&str>) -> Option<Flags> {
                 deadline
             })
             .await;
-        let answered: Rc<RefCell<BTreeMap<Incarnation, Option<(bool, bool)>>>> = Rc::default();
+        let answered: Rc<RefCell<BTreeMap<Incarnation, Option<Said>>>> = Rc::default();
         for &member in &ask.members {
             let (me, about, answered) = (me.clone(), about.clone(), Rc::clone(&answered));
             me.clone().spawn(async move {
@@ -230,13 +230,16 @@ async fn access(me: &Me, key: Key, route: Option<&str>) -> Option<Flags> {
     }
 }
 
+/// Whether a member has served the session, and whether it knew the node that is gone.
+type Said = (bool, bool);
+
 /// A connection that broke says nothing yet: the member is back, or out of the view, before long.
 async fn fetch_in_time(
     me: &Me,
     member: Incarnation,
     (key, about): (Key, String),
     deadline: Time,
-) -> Option<(bool, bool)> {
+) -> Option<Said> {
     let process = me.process;
     loop {
         let (held, is_in_view, members) = me

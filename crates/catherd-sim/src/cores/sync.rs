@@ -19,7 +19,7 @@ use crate::history::{Happened, Process};
 /// Into how many buckets the tables are folded: as many as nodes do for a share of the seeds, and few
 /// for the others, since most of the time of a run would go into digests of nothing.
 fn buckets(world: &World) -> u32 {
-    if world.plan.seed % 8 == 0 {
+    if world.plan.seed.is_multiple_of(8) {
         Marks::SIZE
     } else {
         64

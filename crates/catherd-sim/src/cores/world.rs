@@ -241,8 +241,11 @@ impl World {
 #[derive(Clone, Debug)]
 pub(super) struct Hands {
     world: Rc<RefCell<World>>,
-    spawned: Rc<RefCell<Vec<(Option<Process>, Task)>>>,
+    spawned: Rc<RefCell<Vec<Spawned>>>,
 }
+
+/// A task, and the process that it ends with.
+pub(super) type Spawned = (Option<Process>, Task);
 
 /// A task; what it waits for is looked at whenever its process was stirred.
 pub(super) struct Task(Pin<Box<dyn Future<Output = ()>>>);
@@ -283,7 +286,7 @@ impl Hands {
         self.spawned.borrow_mut().push((of, Task::new(task)));
     }
 
-    pub(super) fn take_spawned(&self) -> Vec<(Option<Process>, Task)> {
+    pub(super) fn take_spawned(&self) -> Vec<Spawned> {
         std::mem::take(&mut *self.spawned.borrow_mut())
     }
 
