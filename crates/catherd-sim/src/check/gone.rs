@@ -17,6 +17,12 @@ pub(super) fn check(history: &History, survival: &Survival<'_>, found: &mut Vec<
             continue;
         }
         let Some(key) = &ran.key else { continue };
+        // Pending: nobody else is known to have heard of it.
+        let copies = if flags.pending {
+            &[end.process][..]
+        } else {
+            copies
+        };
         let yields = |later: &&Operation| {
             let sent = later.key.as_ref() == Some(key);
             let shown = later.ran.as_ref().and_then(|ran| ran.key.as_ref()) == Some(key);
