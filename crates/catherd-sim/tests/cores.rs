@@ -31,7 +31,7 @@ fn fixed_seeds_keep_every_promise() {
 }
 
 /// How many seeds a debug build runs in a third of the time that tests may take.
-const FIXED: u64 = 3;
+const FIXED: u64 = 2;
 
 #[test]
 fn a_fresh_seed_keeps_every_promise() {

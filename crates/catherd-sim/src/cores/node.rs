@@ -171,6 +171,11 @@ impl Clock {
         }
     }
 
+    /// Whether it ever stood still while other clocks went on.
+    pub(super) fn has_stood(&self) -> bool {
+        self.is_frozen() || !self.stood.is_zero()
+    }
+
     pub(super) fn is_frozen(&self) -> bool {
         self.frozen_at.is_some()
     }

@@ -14,7 +14,7 @@ use catherd::core::time::Time;
 use catherd::core::version::{Incarnation, Vector};
 use catherd::env::Place;
 
-use super::node::{CONTEXT, Receipt};
+use super::node::{CONTEXT, Node, Receipt};
 use super::questions;
 use super::sessions::Current;
 use super::world::{Me, World};
@@ -660,7 +660,9 @@ impl World {
                 .link_numbered(ticket.link)
                 .and_then(|link| link.outbox.outcome(ticket.frame));
             let there = self.processes.get(holder).and_then(|it| self.look(*it));
-            let Some(there) = there.filter(|it| it.incarnation == *holder) else {
+            // A machine that was put back has lost it, and will hear so.
+            let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
+            let Some(there) = there.filter(is_it) else {
                 continue;
             };
             if outcome != Some(Outcome::Acknowledged) {
