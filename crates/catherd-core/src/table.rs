@@ -45,19 +45,19 @@ pub trait Table {
 }
 
 /// A table without locks, for one thread; iterates in the order of keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PlainTable {
     with: DigestKey,
     inner: std::cell::RefCell<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     entries: BTreeMap<Key, Held>,
     digests: Digests,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     entry: Entry,
     /// What the entry adds to its bucket at present.

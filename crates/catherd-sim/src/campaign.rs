@@ -13,6 +13,7 @@ use catherd::Mode;
 use parking_lot::Mutex;
 
 use crate::check::{Violation, check};
+use crate::cores::Cores;
 use crate::nodes::Nodes;
 use crate::plan::{Plan, name_of};
 use crate::{Engine, Run};
@@ -41,9 +42,48 @@ pub struct Report {
     pub failure: Option<Failure>,
 }
 
+/// Which engine makes a plan happen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Kind {
+    /// Whole nodes: [`Nodes`].
+    #[default]
+    Nodes,
+    /// The cores alone: [`Cores`].
+    Cores,
+}
+
+impl Kind {
+    /// The plan of a seed: where runs are cheap it is longer, and less happens a minute.
+    pub fn plan(self, seed: u64, mode: Mode) -> Plan {
+        match self {
+            Self::Nodes => Plan::of(seed, mode),
+            Self::Cores => Plan::broad(seed, mode),
+        }
+    }
+
+    fn run(self, plan: &Plan, shows: bool, is_silent: bool) -> Run {
+        match self {
+            Self::Nodes => Nodes { shows }.run(plan),
+            Self::Cores => Cores { shows, is_silent }.run(plan),
+        }
+    }
+}
+
 /// The command that makes a run happen again.
 pub fn replay_command(seed: u64, mode: Mode) -> String {
-    format!("cargo xtask sim --mode {} --seed {seed}", name_of(mode))
+    replay_command_of(Kind::Nodes, seed, mode)
+}
+
+/// The same for a run of either engine.
+pub fn replay_command_of(kind: Kind, seed: u64, mode: Mode) -> String {
+    let engine = match kind {
+        Kind::Nodes => "",
+        Kind::Cores => " --engine cores",
+    };
+    format!(
+        "cargo xtask sim --mode {}{engine} --seed {seed}",
+        name_of(mode)
+    )
 }
 
 /// Runs one seed, and reads its history. A panic anywhere in it is a failure.
@@ -51,11 +91,26 @@ pub fn run_seed(seed: u64, mode: Mode) -> (Report, Run) {
     run_plan(&Plan::of(seed, mode), false)
 }
 
+/// Runs one seed in this engine; what it did is written down only if it failed, or is wanted.
+pub fn run_seed_of(kind: Kind, seed: u64, mode: Mode, is_silent: bool) -> (Report, Run) {
+    let plan = kind.plan(seed, mode);
+    let (report, run) = run_plan_of(kind, &plan, false, is_silent);
+    if is_silent && report.failure.is_some() {
+        return run_plan_of(kind, &plan, false, false);
+    }
+    (report, run)
+}
+
 /// The same for any plan; `shows` the transcript while it is written, if wanted.
 pub fn run_plan(plan: &Plan, shows: bool) -> (Report, Run) {
+    run_plan_of(Kind::Nodes, plan, shows, false)
+}
+
+/// The same in either engine.
+pub fn run_plan_of(kind: Kind, plan: &Plan, shows: bool, is_silent: bool) -> (Report, Run) {
     note_panics();
     PANICS.with_borrow_mut(Vec::clear);
-    let run = panic::catch_unwind(AssertUnwindSafe(|| Nodes { shows }.run(plan)));
+    let run = panic::catch_unwind(AssertUnwindSafe(|| kind.run(plan, shows, is_silent)));
     let panics = PANICS.with_borrow_mut(std::mem::take);
     let panicked = |what: String| Violation {
         promise: "no panic",
@@ -83,17 +138,15 @@ pub fn run_plan(plan: &Plan, shows: bool) -> (Report, Run) {
     (report, run)
 }
 
-/// Runs `count` seeds from `first` on, on as many threads as there are processors; `done` hears of
-/// each as it ends, and `hangs` of each that
-/// does not.
+/// Runs `count` seeds from `first` on, on so many threads; `done` hears of each as it ends, and
+/// `hangs` of each that does not.
 pub fn campaign(
-    first: u64,
-    count: u64,
-    mode: Mode,
+    (first, count): (u64, u64),
+    (kind, mode): (Kind, Mode),
+    threads: usize,
     mut done: impl FnMut(Report),
     mut hangs: impl FnMut(u64),
 ) {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicU64::new(0);
     let running = Mutex::new(BTreeMap::new());
     let (reports, arrived) = mpsc::channel();
@@ -107,7 +160,7 @@ pub fn campaign(
                         return;
                     }
                     running.lock().insert(first + at, Instant::now());
-                    let (report, _) = run_seed(first + at, mode);
+                    let (report, _) = run_seed_of(kind, first + at, mode, true);
                     running.lock().remove(&(first + at));
                     // Who started the campaign waits for all reports.
                     let _ = reports.send(report);

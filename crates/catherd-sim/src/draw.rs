@@ -14,6 +14,20 @@ use crate::random::Random;
 
 /// Draws the faults of a run.
 pub(crate) fn schedule(random: &mut Random, settings: &Settings) -> Schedule {
+    draw(random, settings, (3, 6), 8000)
+}
+
+/// The same for a longer run, with more time between them.
+pub(crate) fn long_schedule(random: &mut Random, settings: &Settings) -> Schedule {
+    draw(random, settings, (8, 10), 60_000)
+}
+
+fn draw(
+    random: &mut Random,
+    settings: &Settings,
+    (least, more): (usize, usize),
+    pause_max: u64,
+) -> Schedule {
     let start = if settings.at_once {
         Duration::from_secs(4)
     } else {
@@ -23,13 +37,15 @@ pub(crate) fn schedule(random: &mut Random, settings: &Settings) -> Schedule {
         nodes: settings.nodes,
         drop_time: settings.drop_time,
         at: start + settings.drop_time,
+        pause_max,
+        is_long: pause_max > 10_000,
         faults: Vec::new(),
     };
     if random.percent(40) {
         let way = way(random);
         drawing.faults.push((Duration::ZERO, Fault::Ways(way)));
     }
-    for _ in 0..3 + random.below(6) {
+    for _ in 0..least + random.below(more) {
         drawing.episode(random);
     }
     let for_good = if settings.nodes > 2 && random.percent(25) {
@@ -50,6 +66,9 @@ struct Drawing {
     drop_time: Duration,
     /// Where the last episode ended.
     at: Duration,
+    /// The longest between two of them, in milliseconds.
+    pause_max: u64,
+    is_long: bool,
     faults: Schedule,
 }
 
@@ -62,6 +81,9 @@ impl Drawing {
         let node = random.below(self.nodes);
         let other = (node + 1 + random.below(self.nodes - 1)) % self.nodes;
         let length = self.length(random);
+        if self.is_long && random.percent(8) {
+            return self.is_put_back(random, node, length);
+        }
         match random.below(16) {
             0 => self.dies(random, node, length),
             1 | 2 => self.dies_at_a_place(random, node, length),
@@ -81,7 +103,7 @@ impl Drawing {
         }
         // Sometimes the next one begins before this one is over.
         let last = self.faults.last().map_or(self.at, |(at, _)| *at);
-        let pause = random.millis(0, 8000);
+        let pause = random.millis(0, self.pause_max);
         self.at = if random.percent(25) {
             self.at + pause
         } else {
@@ -240,6 +262,14 @@ impl Drawing {
             }
             after += Duration::from_secs(2) + pause + self.drop_time;
         }
+    }
+
+    /// Others are left in peace until it has met somebody: whom nobody tells, cannot know.
+    fn is_put_back(&mut self, random: &mut Random, node: Node, length: Duration) {
+        let length = length.max(self.drop_time);
+        self.push(Duration::ZERO, Fault::Save(node));
+        self.push(length, Fault::PutBack(node));
+        self.at += length + self.drop_time + random.millis(8000, 20_000);
     }
 
     fn jumps(&mut self, random: &mut Random, node: Node) {

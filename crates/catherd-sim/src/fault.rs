@@ -29,6 +29,11 @@ pub enum Fault {
     Freeze(Node),
     /// A frozen machine goes on; for it no time has passed.
     Thaw(Node),
+    /// The machine is saved, with all that is in its memory. Only the engine of cores does this.
+    Save(Node),
+    /// The machine is put back to what was saved: it has forgotten what came since, and its time of
+    /// day goes on. Not while it is cut off from anybody, for nobody could tell it.
+    PutBack(Node),
     /// Nothing passes between two nodes: streams stall, datagrams are lost.
     Part(Node, Node),
     /// Nothing passes from the first to the second.
@@ -80,6 +85,8 @@ impl fmt::Display for Fault {
             Self::Resume(node) => write!(f, "n{node} goes on"),
             Self::Freeze(node) => write!(f, "n{node} is frozen, with its clocks"),
             Self::Thaw(node) => write!(f, "n{node} thaws"),
+            Self::Save(node) => write!(f, "n{node} is saved"),
+            Self::PutBack(node) => write!(f, "n{node} is put back in time"),
             Self::Part(a, b) => write!(f, "n{a} and n{b} are parted"),
             Self::PartOneWay(from, to) => write!(f, "nothing passes from n{from} to n{to}"),
             Self::Hold(a, b) => write!(f, "what passes between n{a} and n{b} is held"),

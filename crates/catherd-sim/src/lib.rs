@@ -11,6 +11,7 @@
 //! | `history` | what happened, as clients and the engine saw it |
 //! | `check` | the promises, each against a history |
 //! | `nodes` | the engine of whole nodes: real ones on a paused clock and a network in memory |
+//! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
 //! | `campaign` | many seeds on all processors |
 //!
 //! ```
@@ -27,6 +28,7 @@
 
 mod campaign;
 mod check;
+mod cores;
 mod draw;
 mod fault;
 mod history;
@@ -35,8 +37,12 @@ mod plan;
 mod random;
 mod workload;
 
-pub use campaign::{Failure, Report, campaign, replay_command, run_plan, run_seed};
+pub use campaign::{
+    Failure, Kind, Report, campaign, replay_command, replay_command_of, run_plan, run_plan_of,
+    run_seed, run_seed_of,
+};
 pub use check::{Violation, check};
+pub use cores::Cores;
 pub use fault::{Fault, Node, Schedule, Way};
 pub use history::{
     Flags, Happened, History, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,

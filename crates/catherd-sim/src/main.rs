@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use catherd::Mode;
-use catherd_sim::{Report, campaign, mode_named, replay_command, run_plan};
+use catherd_sim::{Kind, Report, campaign, mode_named, replay_command_of, run_plan_of};
 use clap::Parser;
 
 /// Runs whole clusters in one thread from one seed, and checks what they promise.
@@ -24,6 +24,20 @@ struct Arguments {
     /// The replication mode of the nodes
     #[arg(long, default_value = "synchronous", value_parser = parse_mode)]
     mode: Mode,
+    /// What runs: whole `nodes`, or the `cores` alone, which is a hundred times faster
+    #[arg(long, default_value = "nodes", value_parser = parse_engine)]
+    engine: Kind,
+    /// How many threads; by default as many as there are processors
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+fn parse_engine(name: &str) -> Result<Kind, String> {
+    match name {
+        "nodes" => Ok(Kind::Nodes),
+        "cores" => Ok(Kind::Cores),
+        _ => Err(format!("there is no engine `{name}`")),
+    }
 }
 
 fn parse_mode(name: &str) -> Result<Mode, String> {
@@ -33,10 +47,16 @@ fn parse_mode(name: &str) -> Result<Mode, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.seed {
-        Some(seed) => replay(seed, arguments.mode),
+        Some(seed) => replay(seed, arguments.engine, arguments.mode),
         None => {
             let first = arguments.first.unwrap_or_else(fresh);
-            run_many(first, arguments.seeds, arguments.mode)
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = arguments.threads.unwrap_or(threads);
+            run_many(
+                (first, arguments.seeds),
+                (arguments.engine, arguments.mode),
+                threads,
+            )
         }
     }
 }
@@ -48,10 +68,10 @@ fn fresh() -> u64 {
 }
 
 #[expect(clippy::print_stdout, reason = "a command speaks to whoever runs it")]
-fn replay(seed: u64, mode: Mode) -> ExitCode {
-    let plan = catherd_sim::Plan::of(seed, mode);
+fn replay(seed: u64, kind: Kind, mode: Mode) -> ExitCode {
+    let plan = kind.plan(seed, mode);
     println!("{:#?}\n{:#?}", plan.settings, plan.load);
-    let (report, _) = run_plan(&plan, true);
+    let (report, _) = run_plan_of(kind, &plan, true, false);
     match report.failure {
         None => {
             println!("\nseed {seed}: everything was kept");
@@ -68,13 +88,16 @@ fn replay(seed: u64, mode: Mode) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a command speaks to whoever runs it")]
-fn run_many(first: u64, count: u64, mode: Mode) -> ExitCode {
+fn run_many((first, count): (u64, u64), (kind, mode): (Kind, Mode), threads: usize) -> ExitCode {
     println!("{count} seeds from {first} on");
     let (began, mut said) = (Instant::now(), Instant::now());
     let (mut done, mut failed, mut operations) = (0, 0, 0);
     let mut simulated = Duration::ZERO;
     let hangs = |seed| {
-        println!("seed {seed} does not end: {}", replay_command(seed, mode));
+        println!(
+            "seed {seed} does not end: {}",
+            replay_command_of(kind, seed, mode)
+        );
         // Its thread cannot be ended otherwise.
         std::process::exit(1);
     };
@@ -85,7 +108,10 @@ fn run_many(first: u64, count: u64, mode: Mode) -> ExitCode {
         simulated += report.simulated;
         if let Some(failure) = failure {
             failed += 1;
-            println!("seed {seed} failed: {}", replay_command(seed, mode));
+            println!(
+                "seed {seed} failed: {}",
+                replay_command_of(kind, seed, mode)
+            );
             for violation in failure.violations.iter().take(5) {
                 println!("  {violation}");
             }
@@ -101,7 +127,7 @@ fn run_many(first: u64, count: u64, mode: Mode) -> ExitCode {
             );
         }
     };
-    campaign(first, count, mode, report, hangs);
+    campaign((first, count), (kind, mode), threads, report, hangs);
     if failed > 0 {
         ExitCode::FAILURE
     } else {

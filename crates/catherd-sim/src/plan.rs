@@ -84,6 +84,25 @@ impl Plan {
         }
     }
 
+    /// The run of this seed where runs are cheap: some minutes long, with more episodes, and clients
+    /// that ask about once a second together.
+    pub fn broad(seed: u64, mode: Mode) -> Self {
+        let plan = Self::of(seed, mode);
+        let mut random = Random::derived(seed, 6);
+        let clients = plan.load.alone + 3 * plan.load.groups;
+        let think = Duration::from_millis(1500) * u32::try_from(clients).unwrap_or(1);
+        let load = Load {
+            think: think.max(plan.load.think),
+            ..plan.load
+        };
+        let schedule = draw::long_schedule(&mut random, &plan.settings);
+        Self {
+            load,
+            schedule,
+            ..plan
+        }
+    }
+
     /// When the last fault is over.
     pub fn faults_end(&self) -> Duration {
         self.schedule.last().map_or(Duration::ZERO, |(at, _)| *at)

@@ -27,7 +27,7 @@ use crate::version::Incarnation;
 ///
 /// A half of a link may be several sockets; it is opened and lost as a whole. Effects are
 /// carried out in their order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Membership {
     pub(super) config: MembershipConfig,
     pub(super) myself: Myself,

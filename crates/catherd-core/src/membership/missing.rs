@@ -21,7 +21,7 @@ pub struct MissingMember {
 }
 
 /// The missing members, by name. At most [`MISSING_MAX`]; beyond it the longest missing goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Missing(BTreeMap<String, MissingMember>);
 
 impl Missing {

@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::version::Incarnation;
 
 /// A process with this node's own name; one at a time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Namesake {
     who: MemberName,
     heard_at: Time,

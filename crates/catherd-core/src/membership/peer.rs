@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::version::Incarnation;
 
 /// Another process of the cluster: a candidate, until it is in the view.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) who: MemberName,
     pub(super) domain: String,

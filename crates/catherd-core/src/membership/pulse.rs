@@ -134,7 +134,7 @@ impl Membership {
 
 /// When heartbeats were sent: every [`Sent::APART`] one is noted, so that what a member remembers
 /// can be compared with this node's clock.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sent(VecDeque<(u64, Time)>);
 
 impl Sent {

@@ -7,9 +7,11 @@
 //! meet; so a client may see either after the other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Violation;
 use super::lineage::{Lineage, Lineages, Seen};
+use super::survival::Survival;
 use crate::history::{History, Operation, Process, READER, Ran, Subject};
 use crate::nodes::OWNER;
 
@@ -22,15 +24,22 @@ struct Last {
     /// Who alone held it, if the answer said that it was not replicated: what its client saw there
     /// is not promised to be known anywhere else.
     only_at: Option<Process>,
+    /// Who held what it saw then, and when that was.
+    held: (Vec<Process>, Duration),
 }
 
-pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+pub(super) fn check(
+    history: &History,
+    lineages: &Lineages,
+    survival: &Survival<'_>,
+    found: &mut Vec<Violation>,
+) {
     let mut clients: BTreeMap<(usize, Subject), Last> = BTreeMap::new();
     for operation in &history.operations {
         if operation.client == READER {
             continue;
         }
-        let Some((flags, _)) = operation.answer() else {
+        let Some((flags, copies)) = operation.answer() else {
             continue;
         };
         let Some(ran) = &operation.ran else { continue };
@@ -49,6 +58,8 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
                 && !is_flagged
                 && !may_be_absent(operation, lineage)
                 && last.only_at.is_none_or(|only| only == operation.process)
+                // A cluster that has lost all that it knew does not know that either.
+                && survival.holds(&last.held.0, last.held.1, operation.began)
             {
                 found.push(Violation {
                     promise: "P-MONO",
@@ -76,6 +87,7 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
                 .or_else(|| ran.key.clone())
                 .filter(|_| !ran.ended),
             only_at: flags.durability.then_some(operation.process),
+            held: (copies.to_vec(), operation.ended),
         };
     }
 }

@@ -40,6 +40,8 @@ pub(super) fn carry_out(world: &Shared, fault: &Fault) {
             network.thaw(address(*node));
             world.disturb(*node, false);
         }
+        // A task cannot be saved.
+        Fault::Save(_) | Fault::PutBack(_) => {}
         Fault::Part(a, b) => network.partition(address(*a), address(*b)),
         Fault::PartOneWay(from, to) => network.partition_one_way(address(*from), address(*to)),
         Fault::Hold(a, b) => network.hold(address(*a), address(*b)),

@@ -1,0 +1,213 @@
+//! What is true of every session in the whole world, and what must hold of every change.
+//!
+//! Every commit is noted here as it is made. So each change of each copy can be held against all
+//! that was ever written, and not only against what its own node knows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use catherd::core::key::Key;
+use catherd::core::session::{Birth, Entry, Slot, State, Write};
+use catherd::core::time::Time;
+use catherd::core::version::{Dot, Incarnation, Version};
+
+use crate::history::Process;
+
+/// All that was ever written. Its maps are looked things up in, never iterated.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    sessions: HashMap<Key, Session>,
+    /// How often something did not hold.
+    pub(super) broken: usize,
+    /// Tombstones that processes have to fetch: they met them at members.
+    pub(super) to_ask: Vec<(Process, Incarnation, Key)>,
+}
+
+#[derive(Debug)]
+struct Session {
+    birth: Birth,
+    writes: BTreeMap<(Incarnation, u64), Vec<Written>>,
+    removals: Vec<(Slot, Version)>,
+}
+
+#[derive(Debug)]
+struct Written {
+    slot: Slot,
+    version: Version,
+    hash: Option<u64>,
+}
+
+/// Which invariant does not hold, and how.
+type Broken = (&'static str, String);
+
+impl Truth {
+    /// A session begins under a key that is drawn once.
+    pub(super) fn born(&mut self, key: Key, birth: Birth) {
+        let session = Session {
+            birth,
+            writes: BTreeMap::new(),
+            removals: Vec::new(),
+        };
+        let before = self.sessions.insert(key, session);
+        assert!(before.is_none(), "keys are drawn once");
+    }
+
+    /// A commit has made this.
+    pub(super) fn wrote(
+        &mut self,
+        key: Key,
+        writer: Incarnation,
+        write: &Write,
+    ) -> Result<(), String> {
+        let session = self.sessions.get_mut(&key).ok_or("a key nobody drew")?;
+        let revision = write.seen.revision(writer);
+        let dot = Dot { writer, revision };
+        let of_dot = write
+            .registers
+            .iter()
+            .filter(|(_, register)| register.version.dot() == dot);
+        let written: Vec<Written> = of_dot
+            .map(|(slot, register)| Written {
+                slot: slot.clone(),
+                version: register.version,
+                hash: register.value.as_ref().map(|value| value.hash()),
+            })
+            .collect();
+        if let Some(before) = session.writes.get(&(writer, revision)) {
+            // The entire session goes out although nothing was changed.
+            let is_same = written
+                .iter()
+                .all(|new| before.iter().any(|old| old.is(new)));
+            return if is_same {
+                Ok(())
+            } else {
+                Err(format!("{dot:?} was used twice under {key}"))
+            };
+        }
+        for new in written.iter().filter(|new| new.hash.is_none()) {
+            session.removals.push((new.slot.clone(), new.version));
+        }
+        session.writes.insert((writer, revision), written);
+        Ok(())
+    }
+
+    /// A fragment has come: it says what was written.
+    pub(super) fn came(&self, key: Key, write: &Write) -> Result<(), String> {
+        let session = self.sessions.get(&key).ok_or("a key nobody drew")?;
+        for (slot, register) in &write.registers {
+            let Version {
+                writer, revision, ..
+            } = register.version;
+            let new = Written {
+                slot: slot.clone(),
+                version: register.version,
+                hash: register.value.as_ref().map(|value| value.hash()),
+            };
+            let of_dot = session.writes.get(&(writer, revision));
+            if !of_dot.is_some_and(|of_dot| of_dot.iter().any(|old| old.is(&new))) {
+                return Err(format!("{key}: nobody wrote {new:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy was this and is that now.
+    pub(super) fn changed(
+        &self,
+        key: Key,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+        now: Time,
+    ) -> Result<(), Broken> {
+        let Some(session) = self.sessions.get(&key) else {
+            // A user's, or of nobody.
+            return Ok(());
+        };
+        match (before, after) {
+            (Some(Entry::Ended { .. }), Some(Entry::Live(_))) => {
+                Err((FOUR, "it lives, and had ended".to_owned()))
+            }
+            (Some(ended @ Entry::Ended { .. }), None) if !ended.is_over(now) => {
+                Err((FOUR, "its tombstone is gone before its time".to_owned()))
+            }
+            (_, None | Some(Entry::Ended { .. })) => Ok(()),
+            (before, Some(Entry::Live(after))) => {
+                if after.birth() != session.birth {
+                    return Err(("6: one birth a key", format!("{:?}", after.birth())));
+                }
+                let before = before.and_then(Entry::live);
+                if let Some(before) = before {
+                    session.is_not_less(before, after)?;
+                }
+                session.is_seen_true(before, after)
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Nothing that a copy had is lost to it.
+    fn is_not_less(&self, before: &State, after: &State) -> Result<(), Broken> {
+        if !before.seen().is_within(after.seen()) {
+            let what = format!("{:?} became {:?}", before.seen(), after.seen());
+            return Err(("3: what was seen stays seen", what));
+        }
+        for (slot, old) in before.registers() {
+            match after.register(slot) {
+                Some(new) if new.version < old.version => {
+                    let what = format!("{slot:?}: {:?} became {:?}", old.version, new.version);
+                    return Err(("1: versions never fall", what));
+                }
+                None if old.value.is_some() && !self.was_removed(slot, old.version, after) => {
+                    let what = format!("{slot:?} of {:?} is gone, unremoved", old.version);
+                    return Err((TWO, what));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Each write that the copy says it has seen is in it, or what replaced it.
+    fn is_seen_true(&self, before: Option<&State>, after: &State) -> Result<(), Broken> {
+        for Dot { writer, revision } in after.seen().iter() {
+            let from = before.map_or(0, |before| before.seen().revision(writer));
+            if from >= revision {
+                continue;
+            }
+            if !self.writes.contains_key(&(writer, revision)) {
+                return Err((TWO, format!("{writer} never wrote {revision}")));
+            }
+            let news = self.writes.range((writer, from + 1)..=(writer, revision));
+            for written in news.flat_map(|(_, written)| written) {
+                let is_here = match after.register(&written.slot) {
+                    Some(register) => register.version >= written.version,
+                    None => {
+                        written.hash.is_none()
+                            || self.was_removed(&written.slot, written.version, after)
+                    }
+                };
+                if !is_here {
+                    return Err((TWO, format!("{written:?} is not there")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the copy knows of a removal that replaced this.
+    fn was_removed(&self, slot: &Slot, version: Version, by: &State) -> bool {
+        let mut removals = self.removals.iter();
+        removals.any(|(other, removal)| {
+            other == slot && *removal > version && by.seen().covers(removal.dot())
+        })
+    }
+}
+
+impl Written {
+    fn is(&self, other: &Self) -> bool {
+        (&self.slot, self.version, self.hash) == (&other.slot, other.version, other.hash)
+    }
+}
+
+const TWO: &str = "2: what is said to be seen is there";
+const FOUR: &str = "4: what has ended stays ended";

@@ -1,0 +1,432 @@
+//! What a node does to its sessions, and to whom it tells it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use catherd::core::key::Key;
+use catherd::core::link::{Frame, FrameClass};
+use catherd::core::message::encode_fragments;
+use catherd::core::session::{Birth, Content, Entry, Extent, Fragment, Outcome, Property, State};
+use catherd::core::table::Table as _;
+use catherd::core::version::{Dot, Incarnation, Vector};
+use catherd::env::Place;
+
+use super::link::ID;
+use super::node::{CONTEXT, Receipt, tombstone_life};
+use super::world::World;
+use crate::history::{Happened, Process};
+
+/// A live session that a request is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Current {
+    pub(super) key: Key,
+    pub(super) birth: Birth,
+}
+
+impl World {
+    /// Changes what is under a key, and asserts what must hold of every change.
+    pub(super) fn change<R>(
+        &mut self,
+        process: Process,
+        key: Key,
+        f: impl FnOnce(&mut Option<Entry>) -> R,
+    ) -> R {
+        let time = self.time(process);
+        let node = self.node(process);
+        let (mut before, mut after) = (None, None);
+        let result = node.table.change(key, time, |entry| {
+            before.clone_from(entry);
+            let result = f(entry);
+            after.clone_from(entry);
+            result
+        });
+        self.changed(process, key, before.as_ref(), after.as_ref());
+        result
+    }
+
+    fn changed(
+        &mut self,
+        process: Process,
+        key: Key,
+        before: Option<&Entry>,
+        after: Option<&Entry>,
+    ) {
+        let time = self.time(process);
+        if let Err((invariant, what)) = self.truth.changed(key, before, after, time) {
+            self.broken(invariant, format!("{process}: {key}: {what}"));
+        }
+        let node = self.node(process);
+        let (digest, _) = node.table.summary(key);
+        let Some(entry) = after else {
+            if let Some(beside) = node.sides.remove(&key) {
+                node.total ^= beside.digest;
+                if let Some(filed) = beside.filed {
+                    node.filed.remove(&(filed, key));
+                }
+            }
+            return;
+        };
+        let is_idle = entry.live().is_some_and(|state| state.is_idle(time));
+        let was_live = before.is_some_and(|entry| entry.live().is_some());
+        let beside = node.sides.entry(key).or_default();
+        node.total ^= beside.digest ^ digest;
+        beside.digest = digest;
+        if !is_idle {
+            beside.is_kept = false;
+        }
+        if was_live && entry.live().is_none() {
+            beside.receipt = None;
+        }
+        if let Some(at) = entry.next_look(time)
+            && beside.filed.is_none_or(|filed| at < filed)
+        {
+            if let Some(filed) = beside.filed.replace(at) {
+                node.filed.remove(&(filed, key));
+            }
+            node.filed.insert((at, key));
+        }
+    }
+
+    /// Drops what is under a key, without a word to anybody.
+    pub(super) fn forget(&mut self, process: Process, key: Key) {
+        let time = self.time(process);
+        let node = self.node(process);
+        node.table.change(key, time, |entry| *entry = None);
+        self.changed(process, key, None, None);
+    }
+
+    /// Reads what is under a key.
+    pub(super) fn live<R>(
+        &self,
+        process: Process,
+        key: Key,
+        f: impl FnOnce(&State) -> R,
+    ) -> Option<R> {
+        let entry = self.look(process)?.table.entry(key)?;
+        entry.live().map(f)
+    }
+
+    /// Makes a session under a key that nobody has.
+    pub(super) fn create(&mut self, process: Process) -> Current {
+        let time = self.time(process);
+        let limit = self.plan.settings.idle_limit;
+        let node = self.node(process);
+        let (key, birth) = (node.draw_key(), node.next_birth());
+        let mut state = State::new(birth, time);
+        state.set_property(Property::Created, 0);
+        let millis = i64::try_from(limit.as_millis()).expect("a limit is short");
+        state.set_property(Property::MaxInactive, millis);
+        self.truth.born(key, birth);
+        self.change(process, key, |entry| *entry = Some(Entry::Live(state)));
+        let beside = self.node(process).besides(key);
+        (beside.requests, beside.served) = (1, true);
+        Current { key, birth }
+    }
+
+    /// Sets something in a session, uncommitted. `false` if the session is no more.
+    pub(super) fn set(
+        &mut self,
+        process: Process,
+        current: Current,
+        f: impl FnOnce(&mut State),
+    ) -> bool {
+        self.change(process, current.key, |entry| {
+            let state = entry.as_mut().and_then(Entry::live_mut);
+            let Some(state) = state.filter(|state| state.birth() == current.birth) else {
+                return false;
+            };
+            f(state);
+            true
+        })
+    }
+
+    /// Whether the session of a request is there still.
+    pub(super) fn exists(&self, process: Process, current: Current) -> bool {
+        self.live(process, current.key, State::birth) == Some(current.birth)
+    }
+
+    /// Commits what is dirty, and queues it for every holder. `true` if anything was sent.
+    pub(super) fn commit(&mut self, process: Process, current: Current) -> bool {
+        let time = self.time(process);
+        let extent = if self.plan.settings.use_dirty_flag {
+            Extent::Changes
+        } else {
+            Extent::Entire
+        };
+        let node = self.node(process);
+        let (writer, rules) = (node.writer(), node.rules);
+        // What is written is true before the copy says so.
+        let mut written = None;
+        let state = node.table.entry(current.key);
+        let state = state.and_then(|mut entry| entry.live_mut().cloned());
+        if let Some(mut trial) = state.filter(|state| state.birth() == current.birth) {
+            trial.touch(time);
+            written = trial.commit(time, &writer, extent, &rules);
+        }
+        if let Some(write) = &written {
+            self.wrote(process, current.key, writer.incarnation, write);
+        }
+        let write = self.change(process, current.key, |entry| {
+            let state = entry.as_mut()?.live_mut()?;
+            if state.birth() != current.birth {
+                return None;
+            }
+            state.touch(time);
+            state.commit(time, &writer, extent, &rules)
+        });
+        let Some(write) = write else {
+            return false;
+        };
+        let since = write.since.map(|since| since.revision);
+        let fragment = Fragment {
+            key: current.key,
+            content: Content::Write(write),
+        };
+        let receipt = self.queue_fragments(process, &[fragment], since, FrameClass::Fragment);
+        self.node(process).besides(current.key).receipt = Some(receipt);
+        true
+    }
+
+    fn wrote(
+        &mut self,
+        process: Process,
+        key: Key,
+        writer: Incarnation,
+        write: &catherd::core::session::Write,
+    ) {
+        if let Err(what) = self.truth.wrote(key, writer, write) {
+            self.broken("1: a dot names one write", format!("{process}: {what}"));
+        }
+    }
+
+    /// Ends the session here and queues its tombstone for every member.
+    pub(super) fn end(
+        &mut self,
+        process: Process,
+        current: Current,
+        why: &'static str,
+    ) -> Option<Receipt> {
+        let time = self.time(process);
+        let key = current.key;
+        let (was_it, tombstone) = self.change(process, key, |entry| {
+            let state = entry.as_ref().and_then(Entry::live);
+            let Some(state) = state.filter(|state| state.birth() == current.birth) else {
+                return (false, None);
+            };
+            let life = tombstone_life(state.idle_limit());
+            (true, Entry::end(entry, key, time, life))
+        });
+        if was_it {
+            self.destroyed(process, key, why);
+        }
+        let fragments = [tombstone?];
+        Some(self.queue_fragments(process, &fragments, None, FrameClass::Tombstone))
+    }
+
+    /// Moves the session to the key and birth that were drawn for it.
+    pub(super) fn change_id(
+        &mut self,
+        process: Process,
+        current: Current,
+        to: Current,
+    ) -> Option<Receipt> {
+        let time = self.time(process);
+        let is_synchronous = self.plan.settings.mode.is_synchronous();
+        let node = self.node(process);
+        let (writer, rules) = (node.writer(), node.rules);
+        let keys = (current.key, to.key);
+        let (mut before, mut after) = ((None, None), (None, None));
+        let changed = node.table.change_two(keys, time, |old, new| {
+            before = (old.clone(), new.clone());
+            let state = old.as_ref().and_then(Entry::live)?;
+            if state.birth() != current.birth {
+                return None;
+            }
+            let life = tombstone_life(state.idle_limit());
+            let changed = Entry::change_id(
+                (keys.0, old),
+                (keys.1, new),
+                to.birth,
+                time,
+                &writer,
+                life,
+                &rules,
+            );
+            after = (old.clone(), new.clone());
+            changed
+        })?;
+        self.truth.born(to.key, to.birth);
+        if let Content::Write(write) = &changed.new.content {
+            self.wrote(process, to.key, writer.incarnation, write);
+        }
+        self.changed(process, keys.1, before.1.as_ref(), after.1.as_ref());
+        self.changed(process, keys.0, before.0.as_ref(), after.0.as_ref());
+        let class = if changed.old.is_some() {
+            FrameClass::Tombstone
+        } else {
+            FrameClass::Fragment
+        };
+        let fragments: Vec<_> = [Some(changed.new), changed.old]
+            .into_iter()
+            .flatten()
+            .collect();
+        let receipt = self.queue_fragments(process, &fragments, None, class);
+        let beside = self.node(process).besides(to.key);
+        (beside.served, beside.requests) = (true, 1);
+        beside.receipt = Some(Receipt {
+            copy_wanted: is_synchronous,
+            ..receipt.clone()
+        });
+        Some(receipt)
+    }
+
+    /// Merges what a member sent: one fragment, or the two of a change of id in one step.
+    pub(super) fn apply(
+        &mut self,
+        process: Process,
+        fragments: &[Fragment],
+    ) -> Vec<(Key, Outcome)> {
+        // New before old. In between nobody looks.
+        let mut outcomes = Vec::with_capacity(fragments.len());
+        for fragment in fragments {
+            self.check_fragment(process, fragment);
+            let (time, rules) = (self.time(process), self.node(process).rules);
+            let merged = self.change(process, fragment.key, |entry| {
+                Entry::merge(entry, time, fragment, &rules)
+            });
+            if merged.corrupt > 0 || merged.outcome == Outcome::Twin {
+                let what = format!("{process}: {:?} {merged:?}", fragment.key);
+                self.broken("1: one dot, one value; one birth a key", what);
+            }
+            self.note_revival(process, fragment.key);
+            outcomes.push((fragment.key, merged.outcome));
+        }
+        outcomes
+    }
+
+    fn check_fragment(&mut self, process: Process, fragment: &Fragment) {
+        if let Content::Write(write) = &fragment.content
+            && let Err(what) = self.truth.came(fragment.key, write)
+        {
+            self.broken("1: a dot names one write", format!("{process}: {what}"));
+        }
+    }
+
+    /// A copy that was kept unserved is in use again: both sides may have written to it.
+    pub(super) fn note_revival(&mut self, process: Process, key: Key) {
+        let time = self.time(process);
+        let is_in_use = self.live(process, key, |state| !state.is_idle(time));
+        let node = self.node(process);
+        let is_kept = node.sides.get(&key).is_some_and(|it| it.is_kept);
+        if is_kept && is_in_use == Some(true) {
+            let members: Vec<_> = node.view().members.iter().map(|m| m.incarnation).collect();
+            for member in members {
+                node.schedule.soon(time, member);
+            }
+        }
+    }
+
+    /// The payload of a frame with all that has come since this node had written `since`.
+    pub(super) fn encode_since(
+        &self,
+        process: Process,
+        key: Key,
+        since: Option<u64>,
+    ) -> Option<Bytes> {
+        let (time, writer) = (self.time(process), self.look(process)?.incarnation);
+        let write = self.live(process, key, |state| match since {
+            Some(revision) => state.since(time, Dot { writer, revision }),
+            None => state.whole(time),
+        })?;
+        let fragment = Fragment {
+            key,
+            content: Content::Write(write),
+        };
+        Some(encode_fragments(CONTEXT, &[fragment]))
+    }
+
+    /// Encodes once, and gives the same bytes to the link of each who must have them.
+    pub(super) fn queue_fragments(
+        &mut self,
+        process: Process,
+        fragments: &[Fragment],
+        since: Option<u64>,
+        class: FrameClass,
+    ) -> Receipt {
+        let time = self.time(process);
+        let is_synchronous = self.plan.settings.mode.is_synchronous();
+        let node = self.node(process);
+        let missing = node.missing();
+        let holders: Vec<(Incarnation, bool)> = node
+            .view()
+            .members
+            .iter()
+            .map(|member| (member.incarnation, member.is_ready()))
+            .collect();
+        let copy_wanted = class == FrameClass::Fragment && is_synchronous;
+        let mut tickets = Vec::new();
+        if !holders.is_empty() {
+            self.passes(process, Place::BeforeEncode);
+            let payload = encode_fragments(CONTEXT, fragments);
+            for (holder, is_ready) in holders {
+                let frame = Frame {
+                    context: ID,
+                    key: fragments[0].key,
+                    payload: payload.clone(),
+                    since,
+                    class,
+                };
+                let ticket = self.push(process, holder, time, frame);
+                if is_ready && (copy_wanted || class == FrameClass::Tombstone) {
+                    tickets.push((holder, ticket));
+                }
+            }
+            self.passes(process, Place::Queued);
+        }
+        Receipt {
+            tickets,
+            copy_wanted,
+            missing,
+        }
+    }
+
+    pub(super) fn destroyed(&mut self, process: Process, key: Key, why: &'static str) {
+        let pseudonym = catherd::core::session::DigestKey::new(super::node::CLUSTER).pseudonym(key);
+        self.happened(Happened::Destroyed(process, pseudonym, why));
+    }
+
+    /// The writes of a session that are here; none for a copy that is idle: then the answer tells
+    /// the age as well.
+    pub(super) fn seen(&self, process: Process, key: Key) -> Vector {
+        let time = self.time(process);
+        let seen = |state: &State| (!state.is_idle(time)).then(|| state.seen().clone());
+        self.live(process, key, seen).flatten().unwrap_or_default()
+    }
+
+    /// A request is over.
+    pub(super) fn leave_session(&mut self, process: Process, current: Current) {
+        let time = self.time(process);
+        let node = self.node(process);
+        if let Some(beside) = node.sides.get_mut(&current.key) {
+            beside.requests = beside.requests.saturating_sub(1);
+        }
+        self.change(process, current.key, |entry| {
+            if let Some(state) = entry.as_mut().and_then(Entry::live_mut) {
+                state.touch(time);
+            }
+        });
+    }
+
+    /// The holders hear with the next batch that a session was accessed.
+    pub(super) fn tell_of_access(&mut self, process: Process, key: Key) {
+        if self.live(process, key, State::is_committed) == Some(true) {
+            self.node(process).touched.insert(key);
+        }
+    }
+
+    /// How long the limit of a session is.
+    pub(super) fn last_access(&self, process: Process, key: Key) -> Option<Duration> {
+        let time = self.time(process);
+        self.live(process, key, |state| time.since(state.last_access()))
+    }
+}

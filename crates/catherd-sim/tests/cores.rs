@@ -1,0 +1,60 @@
+//! The cores alone: seeds that everybody runs, the same run twice, and one that nobody has run.
+
+use std::time::SystemTime;
+
+use catherd::Mode;
+use catherd_sim::{Kind, Report, replay_command_of, run_seed_of};
+
+/// Fails with all that is needed to see the failure again.
+fn keep(report: Report, mode: Mode) {
+    let Some(failure) = report.failure else {
+        return;
+    };
+    let tail = failure.transcript.len().saturating_sub(40);
+    let violations: Vec<String> = failure.violations.iter().map(ToString::to_string).collect();
+    panic!(
+        "{}\n...\n{}\n\nseed {} did not keep its promises; see it again with\n  {}\n",
+        violations.join("\n"),
+        failure.transcript[tail..].join("\n"),
+        failure.seed,
+        replay_command_of(Kind::Cores, failure.seed, mode),
+    );
+}
+
+#[test]
+fn fixed_seeds_keep_every_promise() {
+    for seed in 1..=FIXED {
+        for mode in [Mode::Synchronous, Mode::Asynchronous] {
+            keep(run_seed_of(Kind::Cores, seed, mode, true).0, mode);
+        }
+    }
+}
+
+/// How many seeds a debug build runs in a third of the time that tests may take.
+const FIXED: u64 = 2;
+
+#[test]
+fn a_fresh_seed_keeps_every_promise() {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let mode = Mode::Synchronous;
+    keep(
+        run_seed_of(Kind::Cores, since.as_secs(), mode, true).0,
+        mode,
+    );
+}
+
+#[test]
+fn one_seed_is_one_transcript_to_the_byte() {
+    let run = || {
+        run_seed_of(Kind::Cores, 5, Mode::Synchronous, false)
+            .1
+            .transcript
+    };
+    let (first, second) = (run(), run());
+    let differs = first.iter().zip(&second).position(|(a, b)| a != b);
+    if let Some(at) = differs {
+        panic!("line {at} differs:\n{}\n{}", first[at], second[at]);
+    }
+    assert_eq!(first.len(), second.len());
+    assert!(first.len() > 100, "something happens");
+}
