@@ -95,7 +95,10 @@ impl Join {
 
     /// A pull has come to its end, well or not.
     pub fn handle_pulled(&mut self, pull: &Pull, is_done: bool) {
-        let was_verifying = self.verifying.remove(&pull.from);
+        // A donor that was none for a while may answer late for a part that it was asked for before:
+        // that says nothing about the other buckets.
+        let is_whole = pull.buckets == (0..self.size);
+        let was_verifying = is_whole && self.verifying.remove(&pull.from);
         let was_busy = self.busy.get(&pull.from) == Some(&pull.buckets);
         if was_busy {
             self.busy.remove(&pull.from);
@@ -273,6 +276,29 @@ mod tests {
         join.handle_pulled(&again, true);
         assert!(!join.is_verified(), "that pull began before the loss");
         drive(&mut join, |_| false);
+        assert!(join.is_verified());
+    }
+
+    /// A donor that was none for a moment still answers the part that it was asked for before.
+    #[test]
+    fn a_part_that_comes_late_is_no_verification() {
+        let mut join = Join::new(4096);
+        join.handle_donors([member(1), member(2)]);
+        let first = join.poll().unwrap();
+        let late = join.poll().unwrap();
+        assert_eq!((first.from, late.from), (member(1), member(2)));
+        join.handle_donors([member(1)]);
+        join.handle_pulled(&first, true);
+        drive(&mut join, |_| false);
+        join.handle_donors([member(1), member(2)]);
+        let verifies = join.poll().unwrap();
+        assert_eq!(
+            (verifies.from, verifies.buckets.clone()),
+            (member(2), 0..4096)
+        );
+        join.handle_pulled(&late, true);
+        assert!(!join.is_verified(), "a part is not the whole");
+        join.handle_pulled(&verifies, true);
         assert!(join.is_verified());
     }
 
