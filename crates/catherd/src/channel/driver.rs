@@ -170,6 +170,14 @@ impl<E: Env> Driver<E> {
                         let _ = done.send(());
                         return;
                     }
+                    Some(Input::Hello {
+                        hello,
+                        close,
+                        verdict,
+                    }) => {
+                        self.look();
+                        self.hear_hello(&hello, close, verdict).await;
+                    }
                     Some(input) => {
                         self.look();
                         self.handle(input);
@@ -207,23 +215,6 @@ impl<E: Env> Driver<E> {
             Input::Heartbeat { heartbeat, bytes } => {
                 self.heard_bytes = bytes;
                 self.membership.handle_heartbeat(now, &heartbeat);
-            }
-            Input::Hello {
-                hello,
-                close,
-                verdict,
-            } => {
-                let mut answer = self.membership.handle_hello(now, &hello);
-                let pooled = |incoming: &IncomingLinks| incoming.pooled.len();
-                let count = self.incoming.get(&hello.incarnation).map_or(0, pooled);
-                if hello.purpose == Purpose::Pooled && count >= POOLED_MAX {
-                    answer = Err(Refusal::NotLinked);
-                }
-                if answer.is_ok() && hello.purpose != Purpose::Probe {
-                    self.welcome(&hello, close);
-                }
-                // The caller may have gone; the reading half notices.
-                let _ = verdict.send(answer);
             }
             Input::Welcomed {
                 expected,
@@ -307,7 +298,9 @@ impl<E: Env> Driver<E> {
                 self.queues_empty = queues_empty;
                 self.membership.leave(now);
             }
-            Input::End { .. } => unreachable!("handled where the loop can end"),
+            Input::Hello { .. } | Input::End { .. } => {
+                unreachable!("handled where the loop can wait and end")
+            }
         }
     }
 
@@ -326,6 +319,28 @@ impl<E: Env> Driver<E> {
             self.shared.set_pool(member, None);
         }
         is_it
+    }
+
+    /// Somebody opened a connection. What follows from the hello for the connections of before is
+    /// done first, or it would end this one as well.
+    async fn hear_hello(
+        &mut self,
+        hello: &Hello,
+        close: Arc<Notify>,
+        verdict: oneshot::Sender<Result<Welcome, Refusal>>,
+    ) {
+        let mut answer = self.membership.handle_hello(self.env.now(), hello);
+        self.carry_out().await;
+        let pooled = |incoming: &IncomingLinks| incoming.pooled.len();
+        let count = self.incoming.get(&hello.incarnation).map_or(0, pooled);
+        if hello.purpose == Purpose::Pooled && count >= POOLED_MAX {
+            answer = Err(Refusal::NotLinked);
+        }
+        if answer.is_ok() && hello.purpose != Purpose::Probe {
+            self.welcome(hello, close);
+        }
+        // The caller may have gone; the reading half notices.
+        let _ = verdict.send(answer);
     }
 
     /// Somebody was welcomed: the connection counts from here on.
