@@ -84,7 +84,6 @@ pub(super) async fn open_more<E: Env>(
     let Some(Placed { link, after }) = pool.opened(place, Box::new(writer)) else {
         return;
     };
-    shared.add(&link);
     let run = link.run(reader, buffer);
     let (ended, ()) = tokio::join!(run, link.wait_for(&pool.first, after));
     if ended.is_ok() && link.is_drained() {

@@ -7,8 +7,8 @@
 //! and the new one begins to write when all that the first one had by then has come to its end. So
 //! the fragments of a session stay in order. All links of a member live and die with the first.
 //!
-//! Locks: a session's comes before the pool's, and the pool's before a link's. The pool's is never
-//! held while a link is written, for that may encode a session.
+//! Locks: a session's comes before the pool's, and the pool's before a link's and that of the list
+//! of links. The pool's is never held while a link is written, for that may encode a session.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -166,6 +166,9 @@ impl Pool {
             self.shared.pool.keep_alive,
         ));
         link.hold();
+        // Before anybody can queue: whoever asks for a frame of a link that is not known takes it
+        // for gone.
+        self.shared.add(&link);
         *opened = Place::Open(Arc::clone(&link));
         // Nobody queues meanwhile: whatever comes later goes over the new link.
         let after = self.first.last_ticket();
