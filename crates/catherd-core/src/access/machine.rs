@@ -2,6 +2,8 @@
 
 use super::verdict::{Flags, Takeover, Verdict};
 use crate::membership::{Member, View};
+use crate::session::Entry;
+use crate::time::Time;
 use crate::version::Incarnation;
 
 /// One request for one session, from its cookie until it may be served.
@@ -76,6 +78,23 @@ pub enum Here {
     },
     /// A tombstone: there is nothing newer.
     Ended,
+}
+
+impl Here {
+    /// What this entry is to a request. `has_request`: there is one in the session already;
+    /// `was_served`: this incarnation has shown it to a client.
+    pub fn of(entry: Option<&Entry>, now: Time, has_request: bool, was_served: bool) -> Self {
+        match entry {
+            None => Self::Absent,
+            Some(Entry::Ended { .. }) => Self::Ended,
+            Some(Entry::Live(state)) => Self::Live {
+                is_behind: state.is_behind(),
+                is_idle: state.is_idle(now) && !has_request,
+                was_served,
+                owner: state.highest().map(|version| version.writer),
+            },
+        }
+    }
 }
 
 /// What to do next.

@@ -27,12 +27,15 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `machine` | the rows |
+//! | `acquaintances` | which processes were known |
 //! | `verdict` | what comes of them |
 
+mod acquaintances;
 mod machine;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
+pub use acquaintances::Acquaintances;
 pub use machine::{Access, Ask, Here, Moment, Policy, Step};
 pub use verdict::{Flags, Takeover, Verdict};

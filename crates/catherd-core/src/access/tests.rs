@@ -26,11 +26,11 @@ const FIXED_ROUTES: Policy = Policy {
     ..SYNCHRONOUS
 };
 
-fn node(name: &str) -> Incarnation {
+pub(super) fn node(name: &str) -> Incarnation {
     Incarnation::from_bits(u64::from(name.as_bytes()[0]))
 }
 
-fn member(name: &str) -> Member {
+pub(super) fn member(name: &str) -> Member {
     Member {
         incarnation: node(name),
         name: name.to_owned(),

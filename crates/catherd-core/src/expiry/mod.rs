@@ -7,6 +7,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `patience` | who asks, and how long after the limit |
+//! | `turn` | what becomes of an entry that is looked at |
 //! | `answer` | what a member that is asked says of its copy |
 //! | `inquiry` | what the answers come to |
 //!
@@ -15,7 +16,9 @@
 mod answer;
 mod inquiry;
 mod patience;
+mod turn;
 
 pub use answer::Held;
 pub use inquiry::{Inquiry, Use, Verdict};
 pub use patience::Patience;
+pub use turn::{Beside, Turn};

@@ -47,12 +47,12 @@ impl Patience {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::membership::Member;
     use crate::message::MemberState;
 
-    const PATIENCE: Patience = Patience {
+    pub(in super::super) const PATIENCE: Patience = Patience {
         batch: Duration::from_secs(1),
         tolerance: Duration::from_secs(10),
     };
@@ -68,14 +68,19 @@ mod tests {
         }
     }
 
+    /// What the first of `numbers` sees.
+    pub(in super::super) fn view(numbers: &[u64]) -> View {
+        View {
+            myself: member(numbers[0]),
+            members: numbers[1..].iter().map(|&other| member(other)).collect(),
+        }
+    }
+
     /// What each of `numbers` waits for, if all see each other.
     fn waits(numbers: &[u64], owner: u64, patience: Patience) -> Vec<u64> {
         let wait = |&myself: &u64| {
-            let others = numbers.iter().filter(|&&other| other != myself);
-            let view = View {
-                myself: member(myself),
-                members: others.map(|&other| member(other)).collect(),
-            };
+            let others = numbers.iter().copied().filter(|&other| other != myself);
+            let view = view(&std::iter::once(myself).chain(others).collect::<Vec<_>>());
             let owner = Some(Incarnation::from_bits(owner));
             patience.wait(&Key::from_bits(7), owner, &view).as_secs()
         };

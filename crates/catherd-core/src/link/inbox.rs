@@ -6,6 +6,7 @@ use std::fmt;
 use super::ack::{Ack, LISTED_MAX};
 use super::frame::ContextId;
 use crate::key::Key;
+use crate::session::Outcome;
 
 /// Counts the frames of one connection and says what to acknowledge.
 ///
@@ -40,6 +41,31 @@ pub enum Applied {
     Twin,
     /// There is no such context here; the frame was dropped.
     Unheld,
+}
+
+impl Applied {
+    /// How a frame was applied, and at which key, by what became of each of its fragments: it is as
+    /// complete as the least complete of them. In a change of id that is the new session, for a
+    /// tombstone always goes in. `None` without a fragment.
+    pub fn of_frame(fragments: impl IntoIterator<Item = (Key, Outcome)>) -> Option<(Key, Self)> {
+        let applied = |(key, outcome)| {
+            let applied = match outcome {
+                Outcome::Complete | Outcome::Idle => Self::Complete,
+                Outcome::Behind => Self::Behind,
+                Outcome::Ended => Self::Ended,
+                Outcome::Twin => Self::Twin,
+            };
+            (key, applied)
+        };
+        let all = fragments.into_iter().map(applied);
+        all.max_by_key(|(_, applied)| match applied {
+            Self::Complete => 0,
+            Self::Unheld => 1,
+            Self::Ended => 2,
+            Self::Twin => 3,
+            Self::Behind => 4,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -13,6 +13,7 @@
 //! algorithm and its invariant.
 
 mod ack;
+mod awaited;
 mod frame;
 mod inbox;
 mod outbox;
@@ -20,6 +21,7 @@ mod outbox;
 mod properties;
 
 pub use ack::{Ack, AckError, LISTED_MAX};
+pub use awaited::Awaited;
 pub use frame::{ContextId, Frame, FrameClass, Outcome, Ticket};
 pub use inbox::{Applied, Inbox, InboxSnapshot, NumberError};
 pub use outbox::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::config::{MembershipConfig, Myself};
 use super::counters::MembershipCounters;
 use super::effect::{Effect, MemberEvent, MemberName};
-use super::missing::{Missing, MissingMember};
+use super::missing::{Absence, Missing, MissingMember};
 use super::names::Namesake;
 use super::peer::{Contender, Outgoing, Peer, Retired, RetiredReason};
 use super::pulse::{Pulse, Sent};
@@ -190,6 +190,14 @@ impl Membership {
         members
             .flat_map(|peer| &peer.hears)
             .any(|it| *it != self.myself.incarnation && !is_in_view(it) && !has_ended(it))
+    }
+
+    /// Who may not hear of an end that goes out now.
+    pub fn absence(&self) -> Absence {
+        Absence {
+            is_any: self.missing.iter().len() > 0 || self.is_any_unmet(),
+            declared_gone: self.declared_gone,
+        }
     }
 
     /// Whether the member of this name is missing.

@@ -20,6 +20,24 @@ pub struct MissingMember {
     pub has_ended: bool,
 }
 
+/// Who may not hear of an end that goes out at this moment.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Absence {
+    /// Whether a member is missing, or one in the view hears a process that this node has not met.
+    pub is_any: bool,
+    /// How many members were declared gone after a failed probe by then.
+    pub declared_gone: u32,
+}
+
+impl Absence {
+    /// Whether an end that went out at this moment may be unknown to a process `now`: one that was
+    /// absent then, is absent now, or was meanwhile. Who came back learns of it in its sync, and
+    /// serves until then.
+    pub fn is_pending(self, now: Self) -> bool {
+        self.is_any || now.is_any || self.declared_gone != now.declared_gone
+    }
+}
+
 /// The missing members, by name. At most [`MISSING_MAX`]; beyond it the longest missing goes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Missing(BTreeMap<String, MissingMember>);

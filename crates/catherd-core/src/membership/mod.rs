@@ -36,6 +36,6 @@ pub use effect::{
     ConnectFailure, Direction, Effect, GoneCause, MemberEvent, MemberName, SuspectCause,
 };
 pub use machine::Membership;
-pub use missing::MissingMember;
+pub use missing::{Absence, MissingMember};
 pub use pulse::Pulse;
 pub use view::{Member, View};

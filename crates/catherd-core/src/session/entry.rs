@@ -9,7 +9,7 @@ use super::merge::{Merged, Outcome};
 use super::state::{Property, Rules, State, idle_limit};
 use crate::key::Key;
 use crate::time::Time;
-use crate::version::{Vector, Version};
+use crate::version::{Dot, Incarnation, Vector, Version};
 
 /// What the table holds under a key.
 #[derive(Clone, Debug)]
@@ -139,6 +139,40 @@ impl Entry {
             },
             old: Self::end(old, old_key, now, life),
         })
+    }
+
+    /// All that has come to a live session since its copy had this node's write `since`, for a
+    /// queued entry that was joined; the whole of it if `since` is `None`. `None` if it has ended.
+    pub fn since(
+        here: Option<&Self>,
+        key: Key,
+        now: Time,
+        by: Incarnation,
+        since: Option<u64>,
+    ) -> Option<Fragment> {
+        let state = here?.live()?;
+        let write = match since {
+            Some(revision) => state.since(
+                now,
+                Dot {
+                    writer: by,
+                    revision,
+                },
+            ),
+            None => state.whole(now),
+        };
+        Some(Fragment {
+            key,
+            content: Content::Write(write),
+        })
+    }
+
+    /// The writes that this copy holds, for whoever fetches the others. None for one that is idle:
+    /// then the answer tells the age as well.
+    pub fn held(here: Option<&Self>, now: Time) -> Vector {
+        let live = here.and_then(Self::live);
+        let in_use = live.filter(|state| !state.is_idle(now));
+        in_use.map(|state| state.seen().clone()).unwrap_or_default()
     }
 
     /// Answers a fetch from somebody who holds the writes `held`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use catherd::core::expiry::{Held, Inquiry, Patience, Use, Verdict};
+use catherd::core::expiry::{Beside, Held, Inquiry, Patience, Turn, Use, Verdict};
 use catherd::core::key::Key;
 use catherd::core::message::Message;
 use catherd::core::session::{Entry, State};
@@ -19,14 +19,6 @@ const TOLERANCE: Duration = Duration::from_secs(10);
 
 /// Digests are computed anew once in so many sweeps.
 const ANEW_EVERY: u32 = 16;
-
-/// What becomes of an entry that is due.
-enum Judged {
-    Again(Time),
-    Never,
-    Drop,
-    Ask,
-}
 
 impl World {
     pub(super) fn keep_house(&mut self, process: Process) {
@@ -70,19 +62,25 @@ impl World {
         let mut to_ask = Vec::new();
         for key in due {
             self.node(process).besides(key).filed = None;
-            let judged = self.judge(process, key, time);
-            let again = match judged {
-                Judged::Again(at) => Some(at),
-                Judged::Never => None,
-                Judged::Drop => {
+            let again = match self.turn(process, key, time) {
+                Turn::Again(at) => Some(at),
+                Turn::Never => None,
+                Turn::Forget => {
                     self.change(process, key, |entry| *entry = None);
                     continue;
                 }
-                Judged::Ask => {
+                Turn::Expire => {
+                    self.destroyed(process, key, "expired");
+                    self.change(process, key, |entry| *entry = None);
+                    continue;
+                }
+                Turn::Ask => {
+                    self.node(process).besides(key).is_asked_about = true;
                     to_ask.push(key);
                     let access_timeout = self.plan.settings.access_timeout;
                     Some(time + access_timeout + 2 * BATCH)
                 }
+                Turn::End => unreachable!("sessions have no lifetime here"),
             };
             // What has become idle, or half as old as it becomes, leaves the digests.
             self.change(process, key, |_| ());
@@ -104,66 +102,39 @@ impl World {
         node.filed.insert((at, key));
     }
 
-    fn judge(&mut self, process: Process, key: Key, now: Time) -> Judged {
-        let node = self.node(process);
-        let has_request = node.has_request(key);
-        let beside = node.sides.get(&key).cloned().unwrap_or_default();
-        let Some(mut entry) = node.table.entry(key) else {
-            return Judged::Drop;
-        };
-        if entry.is_over(now) {
-            return Judged::Drop;
-        }
-        let Some(state) = entry.live_mut() else {
-            return entry.next_look(now).map_or(Judged::Never, Judged::Again);
-        };
-        if has_request {
-            state.touch(now);
-            if state.is_committed() {
-                node.touched.insert(key);
+    /// What becomes of an entry that was due.
+    fn turn(&mut self, process: Process, key: Key, now: Time) -> Turn {
+        if self.node(process).has_request(key) {
+            let is_shared = self.change(process, key, |entry| {
+                let state = entry.as_mut().and_then(Entry::live_mut)?;
+                state.touch(now);
+                Some(state.is_committed())
+            });
+            if is_shared == Some(true) {
+                self.node(process).touched.insert(key);
             }
         }
-        let Some(limit) = state.idle_limit() else {
-            return Judged::Never;
+        let node = self.node(process);
+        let Some(entry) = node.table.entry(key) else {
+            return Turn::Forget;
         };
-        let idle_at = state.last_access() + limit;
-        let (owner, is_committed) = (
-            state.highest().map(|version| version.writer),
-            state.is_committed(),
-        );
-        if has_request {
-            self.change(process, key, |entry| {
-                if let Some(state) = entry.as_mut().and_then(Entry::live_mut) {
-                    state.touch(now);
-                }
-            });
-            return Judged::Again(idle_at.max(now + BATCH));
-        }
-        if idle_at > now {
-            return Judged::Again(idle_at.max(now + BATCH));
-        }
+        let has_request = node.has_request(key);
+        let side = node.sides.get(&key).cloned().unwrap_or_default();
+        let live = entry.live();
+        let beside = Beside {
+            has_request,
+            is_kept: side.is_kept,
+            is_asked_about: side.is_asked_about,
+            is_shared: live.is_some_and(State::is_committed),
+            lifetime_end: None,
+            tombstone_life: tombstone_life(live.and_then(State::idle_limit)),
+        };
         let patience = Patience {
             batch: BATCH,
             tolerance: TOLERANCE,
         };
-        let node = self.node(process);
-        if beside.is_kept && node.is_any_missing() {
-            if now >= idle_at + tombstone_life(Some(limit)) {
-                return Judged::Drop;
-            }
-            return Judged::Again(now + patience.step());
-        }
-        let decide_at = idle_at + patience.wait(&key, owner, node.view());
-        if decide_at > now || beside.is_asked_about {
-            let soon = now + 2 * BATCH;
-            return Judged::Again(decide_at.max(now + BATCH).min(soon));
-        }
-        if !is_committed {
-            self.destroyed(process, key, "expired");
-            return Judged::Drop;
-        }
-        node.besides(key).is_asked_about = true;
-        Judged::Ask
+        let sight = (node.view(), node.is_any_missing());
+        patience.turn((&key, &entry), now, &beside, sight)
     }
 
     /// Says which of these sessions are used here, to a member that asks whether they are over.

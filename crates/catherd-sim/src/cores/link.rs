@@ -9,7 +9,7 @@ use catherd::core::link::{
     Applied, Confirm, ContextId, Frame, FrameClass, Joining, Outbox, OutboxConfig, OutboxEffect,
 };
 use catherd::core::message::{Answer, Message};
-use catherd::core::session::{Content, Fetched, Fragment, Outcome};
+use catherd::core::session::{Content, Fragment};
 use catherd::core::session::{Entry, State};
 use catherd::core::sync::Marks;
 use catherd::core::time::Time;
@@ -350,23 +350,7 @@ impl World {
             return;
         }
         let outcomes = self.apply(process, fragments);
-        let weight = |outcome: Outcome| match outcome {
-            Outcome::Complete | Outcome::Idle => 0,
-            Outcome::Ended => 2,
-            Outcome::Twin => 3,
-            Outcome::Behind => 4,
-        };
-        let worst = outcomes
-            .iter()
-            .max_by_key(|(_, outcome)| weight(*outcome))
-            .copied();
-        let (key, outcome) = worst.expect("a frame has a fragment");
-        let applied = match outcome {
-            Outcome::Complete | Outcome::Idle => Applied::Complete,
-            Outcome::Behind => Applied::Behind,
-            Outcome::Ended => Applied::Ended,
-            Outcome::Twin => Applied::Twin,
-        };
+        let (key, applied) = Applied::of_frame(outcomes).expect("a frame has a fragment");
         let vouched = fragments.iter().map(|fragment| match &fragment.content {
             Content::Write(write) => (fragment.key, Some(write.seen.clone())),
             Content::Tombstone(_) => (fragment.key, None),
@@ -485,7 +469,8 @@ impl World {
                     .iter()
                     .map(|(key, held)| self.fetched(process, *key, held))
                     .collect();
-                let knew_route = self.node(process).has_known(&route);
+                let node = self.node(process);
+                let knew_route = node.known.has_known(&route, node.membership.view());
                 Some(Message::Whole {
                     question,
                     context,
@@ -554,18 +539,7 @@ impl World {
         let node = self.node(process);
         let entry = node.table.entry(key);
         let served = node.sides.get(&key).is_some_and(|it| it.served);
-        let fetched = Entry::fetch(entry.as_ref(), key, time, held);
-        let same = fetched == Fetched::Same;
-        let fragment = match fetched {
-            Fetched::Fragment(fragment) => Some(fragment),
-            Fetched::Same | Fetched::Unknown => None,
-        };
-        Answer {
-            key,
-            same,
-            fragment,
-            served,
-        }
+        Answer::of(key, Entry::fetch(entry.as_ref(), key, time, held), served)
     }
 
     /// Whether a write is known to be missing under a key.

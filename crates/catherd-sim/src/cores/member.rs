@@ -518,7 +518,10 @@ impl World {
         let time = self.time(process);
         let node = self.node(process);
         match event {
-            MemberEvent::Added(who) => node.note_member(&who.name, who.incarnation),
+            MemberEvent::Added(who) => {
+                let am_ready = node.am_ready();
+                node.known.met(&who.name, who.incarnation, am_ready);
+            }
             MemberEvent::Reopened(who, _) => {
                 node.schedule.reopened(time, who.incarnation);
                 node.verified.remove(&who.incarnation);

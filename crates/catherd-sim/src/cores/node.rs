@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use catherd::core::access::Acquaintances;
 use catherd::core::key::Key;
-use catherd::core::link::{Outbox, Ticket};
-use catherd::core::membership::{Membership, MembershipConfig, Myself, Pulse, View};
+use catherd::core::link::{Awaited, Outbox, Ticket};
+use catherd::core::membership::{Absence, Membership, MembershipConfig, Myself, Pulse, View};
 use catherd::core::message::Message;
 use catherd::core::session::{Birth, DigestKey, Rules, Tombstone, Writer};
 use catherd::core::sync::Schedule;
@@ -53,9 +54,7 @@ pub(super) struct Node {
     /// The connections that members opened.
     pub(super) incoming: BTreeMap<Incarnation, ConnId>,
     pub(super) schedule: Schedule,
-    pub(super) known: BTreeMap<String, Known>,
-    /// The names under which processes were in the view.
-    pub(super) names: BTreeMap<Incarnation, String>,
+    pub(super) known: Acquaintances,
     pub(super) touched: BTreeSet<Key>,
     pub(super) filling: BTreeSet<Incarnation>,
     pub(super) random: Random,
@@ -116,8 +115,8 @@ pub(super) struct Beside {
 #[derive(Clone, Debug)]
 pub(super) struct Receipt {
     pub(super) tickets: Vec<(Incarnation, LinkTicket)>,
-    pub(super) copy_wanted: bool,
-    pub(super) missing: (bool, u32),
+    pub(super) awaited: Awaited,
+    pub(super) absence: Absence,
 }
 
 /// A frame of a link of this node.
@@ -125,13 +124,6 @@ pub(super) struct Receipt {
 pub(super) struct LinkTicket {
     pub(super) link: u64,
     pub(super) frame: Ticket,
-}
-
-/// The processes of one name that were members while this node was ready.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    last: Incarnation,
-    has_former: bool,
 }
 
 /// A connection that this node opened to a member.
@@ -269,8 +261,7 @@ impl Node {
             links: BTreeMap::new(),
             incoming: BTreeMap::new(),
             schedule: Schedule::new(settings.repair_interval),
-            known: BTreeMap::new(),
-            names: BTreeMap::new(),
+            known: Acquaintances::default(),
             touched: BTreeSet::new(),
             filling: BTreeSet::new(),
             random,
@@ -327,7 +318,6 @@ impl Node {
             incoming: BTreeMap::new(),
             schedule: self.schedule.clone(),
             known: self.known.clone(),
-            names: self.names.clone(),
             touched: self.touched.clone(),
             filling: BTreeSet::new(),
             random: self.random.clone(),
@@ -386,13 +376,6 @@ impl Node {
         self.membership.missing().len() > 0
     }
 
-    pub(super) fn missing(&self) -> (bool, u32) {
-        (
-            self.is_any_missing() || self.membership.is_any_unmet(),
-            self.membership.declared_gone(),
-        )
-    }
-
     pub(super) fn writer(&self) -> Writer {
         Writer {
             incarnation: self.incarnation,
@@ -420,30 +403,6 @@ impl Node {
 
     pub(super) fn has_request(&self, key: Key) -> bool {
         self.sides.get(&key).is_some_and(|it| it.requests > 0)
-    }
-
-    /// Whether this node has what a process of this name had confirmed that is gone by now.
-    pub(super) fn has_known(&self, name: &str) -> bool {
-        let present = self.view().named(name).map(|it| it.incarnation);
-        let is_former = |known: &Known| known.has_former || Some(known.last) != present;
-        self.known.get(name).is_some_and(is_former)
-    }
-
-    pub(super) fn note_member(&mut self, name: &str, incarnation: Incarnation) {
-        self.names.insert(incarnation, name.to_owned());
-        if self.am_ready() {
-            self.note_known(name, incarnation);
-        }
-    }
-
-    pub(super) fn note_known(&mut self, name: &str, incarnation: Incarnation) {
-        let first = Known {
-            last: incarnation,
-            has_former: false,
-        };
-        let known = self.known.entry(name.to_owned()).or_insert(first);
-        known.has_former |= known.last != incarnation;
-        known.last = incarnation;
     }
 
     /// The member whose link has this number.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use catherd::core::access::{Access, Here, Moment, Policy, Step as AccessStep, Verdict};
+use catherd::core::access::{
+    Access, Acquaintances, Here, Moment, Policy, Step as AccessStep, Verdict,
+};
 use catherd::core::key::Key;
 use catherd::core::link::Outcome;
 use catherd::core::membership::MissingMember;
@@ -310,22 +312,14 @@ impl World {
     ) -> AccessStep {
         let time = self.time(process);
         let node = self.node(process);
-        let beside = node.sides.get(&key);
-        let here = match node.table.entry(key) {
-            None => Here::Absent,
-            Some(Entry::Ended { .. }) => Here::Ended,
-            Some(Entry::Live(state)) => Here::Live {
-                is_behind: state.is_behind(),
-                is_idle: state.is_idle(time) && !node.has_request(key),
-                was_served: beside.is_some_and(|beside| beside.served),
-                owner: state.highest().map(|version| version.writer),
-            },
-        };
+        let was_served = node.sides.get(&key).is_some_and(|beside| beside.served);
+        let entry = node.table.entry(key);
+        let here = Here::of(entry.as_ref(), time, node.has_request(key), was_served);
         let view = node.view();
         let owner_name = match here {
             Here::Live {
                 owner: Some(owner), ..
-            } if view.member(owner).is_none() => node.names.get(&owner).cloned(),
+            } if view.member(owner).is_none() => node.known.name_of(owner),
             Here::Live { .. } | Here::Absent | Here::Ended => None,
         };
         let names = |is_wanted: fn(&MissingMember) -> bool| -> Vec<String> {
@@ -335,8 +329,7 @@ impl World {
         let missing = names(|_| true);
         let silent = names(|missing| !missing.has_ended);
         let knew_route = route.is_some_and(|route| {
-            let is_mine = route == node.name && !view.members.is_empty();
-            is_mine || node.has_known(route)
+            Acquaintances::is_left_to_others(route, view) || node.known.has_known(route, view)
         });
         access.step(&Moment {
             here,
@@ -344,7 +337,7 @@ impl World {
             missing: &missing,
             silent: &silent,
             knew_route,
-            owner_name: owner_name.as_deref(),
+            owner_name,
         })
     }
 
@@ -585,28 +578,21 @@ impl World {
         let node = self.look(process)?;
         for end in &finished.ends {
             let confirmed = self.is_confirmed(process, end)?;
-            let (was_missing, gone) = end.missing;
-            pending |= !confirmed || was_missing || (false, gone) != node.missing();
+            pending |= !confirmed || end.absence.is_pending(node.membership.absence());
         }
         Some((durability, pending))
     }
 
     /// Whether all who had to have acknowledged; `None` while that is not known.
     fn is_confirmed(&self, process: Process, receipt: &Receipt) -> Option<bool> {
-        let (mut acknowledged, mut missed) = (0, 0);
         let node = self.look(process)?;
-        for (_, ticket) in &receipt.tickets {
-            let outcome = match node.link_numbered(ticket.link) {
-                Some(link) => link.outbox.outcome(ticket.frame)?,
-                None => Outcome::Gone,
-            };
-            match outcome {
-                Outcome::Acknowledged | Outcome::Ended | Outcome::Twin => acknowledged += 1,
-                Outcome::Gone | Outcome::Unheld => {}
-                Outcome::Unacknowledged => missed += 1,
-            }
-        }
-        Some(missed == 0 && (acknowledged > 0 || !receipt.copy_wanted))
+        let outcomes = receipt.tickets.iter().map(|(_, ticket)| {
+            node.link_numbered(ticket.link)
+                .map_or(Some(Outcome::Gone), |link| {
+                    link.outbox.outcome(ticket.frame)
+                })
+        });
+        receipt.awaited.is_confirmed(outcomes)
     }
 
     fn respond(

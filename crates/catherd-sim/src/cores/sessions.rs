@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catherd::core::key::Key;
-use catherd::core::link::{Frame, FrameClass};
+use catherd::core::link::{Awaited, Frame, FrameClass};
 use catherd::core::message::encode_fragments;
 use catherd::core::session::{Birth, Content, Entry, Extent, Fragment, Outcome, Property, State};
 use catherd::core::table::Table as _;
-use catherd::core::version::{Dot, Incarnation, Vector};
+use catherd::core::version::{Incarnation, Vector};
 use catherd::env::Place;
 
 use super::link::ID;
@@ -274,7 +274,7 @@ impl World {
         let beside = self.node(process).besides(to.key);
         (beside.served, beside.requests) = (true, 1);
         beside.receipt = Some(Receipt {
-            copy_wanted: is_synchronous,
+            awaited: Awaited::of(FrameClass::Fragment, is_synchronous),
             ..receipt.clone()
         });
         Some(receipt)
@@ -333,15 +333,9 @@ impl World {
         key: Key,
         since: Option<u64>,
     ) -> Option<Bytes> {
-        let (time, writer) = (self.time(process), self.look(process)?.incarnation);
-        let write = self.live(process, key, |state| match since {
-            Some(revision) => state.since(time, Dot { writer, revision }),
-            None => state.whole(time),
-        })?;
-        let fragment = Fragment {
-            key,
-            content: Content::Write(write),
-        };
+        let (time, node) = (self.time(process), self.look(process)?);
+        let entry = node.table.entry(key);
+        let fragment = Entry::since(entry.as_ref(), key, time, node.incarnation, since)?;
         Some(encode_fragments(CONTEXT, &[fragment]))
     }
 
@@ -356,14 +350,14 @@ impl World {
         let time = self.time(process);
         let is_synchronous = self.plan.settings.mode.is_synchronous();
         let node = self.node(process);
-        let missing = node.missing();
+        let absence = node.membership.absence();
         let holders: Vec<(Incarnation, bool)> = node
             .view()
             .members
             .iter()
             .map(|member| (member.incarnation, member.is_ready()))
             .collect();
-        let copy_wanted = class == FrameClass::Fragment && is_synchronous;
+        let awaited = Awaited::of(class, is_synchronous);
         let mut tickets = Vec::new();
         if !holders.is_empty() {
             self.passes(process, Place::BeforeEncode);
@@ -377,7 +371,7 @@ impl World {
                     class,
                 };
                 let ticket = self.push(process, holder, time, frame);
-                if is_ready && (copy_wanted || class == FrameClass::Tombstone) {
+                if awaited.waits_for(is_ready) {
                     tickets.push((holder, ticket));
                 }
             }
@@ -385,8 +379,8 @@ impl World {
         }
         Receipt {
             tickets,
-            copy_wanted,
-            missing,
+            awaited,
+            absence,
         }
     }
 
@@ -395,12 +389,10 @@ impl World {
         self.happened(Happened::Destroyed(process, pseudonym, why));
     }
 
-    /// The writes of a session that are here; none for a copy that is idle: then the answer tells
-    /// the age as well.
+    /// The writes of a session that are here, for whoever fetches the others.
     pub(super) fn seen(&self, process: Process, key: Key) -> Vector {
-        let time = self.time(process);
-        let seen = |state: &State| (!state.is_idle(time)).then(|| state.seen().clone());
-        self.live(process, key, seen).flatten().unwrap_or_default()
+        let entry = self.look(process).and_then(|node| node.table.entry(key));
+        Entry::held(entry.as_ref(), self.time(process))
     }
 
     /// A request is over.

@@ -109,10 +109,7 @@ impl World {
             .collect();
         node.membership.become_ready(time);
         node.is_open = true;
-        let members = node.view().members.clone();
-        for member in members {
-            node.note_known(&member.name, member.incarnation);
-        }
+        node.known.became_ready(node.membership.view());
         if !unverified.is_empty() {
             let what = format!("{process} is ready without {unverified:?}");
             self.broken("8: who is ready has verified with all", what);

@@ -65,8 +65,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 match message.map_err(bad)? {
                     Some(Message::Fragments { context, fragments }) => {
                         inbox.receive(head.number).map_err(bad)?;
-                        let results = self.shared.delivery.apply(&context, &fragments);
-                        self.note(head.number, &results, &mut inbox, &mut gaps, &mut out);
+                        let how = self.shared.delivery.apply(&context, &fragments);
+                        self.note(head.number, how, &mut inbox, &mut gaps, &mut out);
                         applied = true;
                     }
                     Some(message) => {
@@ -113,27 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     fn note(
         &self,
         number: u64,
-        results: &[(ContextId, Key, Applied)],
+        applied: Option<(ContextId, Key, Applied)>,
         inbox: &mut Inbox,
         gaps: &mut Gaps,
         out: &mut BytesMut,
     ) {
-        // A frame is as complete as the least complete of its fragments. In a change of id that
-        // is the new session: a tombstone always goes in.
-        let weight = |applied: Applied| match applied {
-            Applied::Complete => 0,
-            Applied::Unheld => 1,
-            Applied::Ended => 2,
-            Applied::Twin => 3,
-            Applied::Behind => 4,
-        };
-        let worst = results
-            .iter()
-            .max_by_key(|(_, _, applied)| weight(*applied));
-        let (context, key, applied) =
-            worst
-                .copied()
-                .unwrap_or((ContextId(u32::MAX), Key::MIN, Applied::Unheld));
+        // Of a context that is not here there is nothing to say.
+        let nothing = (ContextId(u32::MAX), Key::MIN, Applied::Unheld);
+        let (context, key, applied) = applied.unwrap_or(nothing);
         inbox.applied(number, context, key, applied);
         if applied == Applied::Behind {
             self.ask(context, key, gaps, out);

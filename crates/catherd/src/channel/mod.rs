@@ -40,7 +40,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Frame, FrameClass};
-use catherd_core::membership::{self, Member};
+use catherd_core::membership::{self, Absence, Member};
 use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::placement::Placement;
 use catherd_core::session::Fragment;
@@ -151,8 +151,9 @@ pub trait Channel: Debug + Send + Sync + 'static {
 
 /// What a channel hands to the sessions. Called from the tasks of the channel; never waits.
 pub trait Delivery: Debug + Send + Sync + 'static {
-    /// Merges the fragments of one frame, in one step.
-    fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)>;
+    /// Merges the fragments of one frame, in one step; how that went, and at which key. `None` if
+    /// the context is not here, and nothing was merged.
+    fn apply(&self, context: &str, fragments: &[Fragment]) -> Option<(ContextId, Key, Applied)>;
 
     /// What is needed to fetch a session of which a write is missing here; `None` if none is.
     fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)>;
@@ -304,6 +305,14 @@ impl View {
         let myself = self.myself.incarnation;
         placement.holders(&key, myself, &self.who, out);
         out.retain(|&holder| holder != myself);
+    }
+
+    /// Who may not hear of an end that goes out now.
+    pub fn absence(&self) -> Absence {
+        Absence {
+            is_any: self.is_any_missing() || self.is_any_unmet,
+            declared_gone: self.declared_gone,
+        }
     }
 
     /// Whether a member was declared gone and has not said goodbye.

@@ -1,16 +1,17 @@
 //! What all parts of a node share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use catherd_core::access::Acquaintances;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, FrameClass};
-use catherd_core::membership::{MemberEvent, MemberName};
+use catherd_core::membership::MemberEvent;
 use catherd_core::message::{Answer, Message};
-use catherd_core::session::{Birth, DigestKey, Fragment, Outcome};
+use catherd_core::session::{Birth, DigestKey, Fragment};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::version::{Incarnation, Vector};
 use parking_lot::{Mutex, RwLock};
@@ -50,10 +51,8 @@ pub(crate) struct Node {
     pub(super) filling: Mutex<BTreeSet<(Incarnation, ContextId)>>,
     /// Whether a task joins again after a pause.
     pub(super) joins_again: AtomicBool,
-    /// Members of which this node has all that they confirmed, by their names.
-    known: Mutex<BTreeMap<String, Known>>,
-    /// The names under which processes were in the view.
-    processes: Mutex<BTreeMap<Incarnation, String>>,
+    /// Members of which this node has all that they confirmed.
+    known: Mutex<Acquaintances>,
 }
 
 impl Node {
@@ -81,7 +80,6 @@ impl Node {
             filling: Mutex::default(),
             joins_again: AtomicBool::new(false),
             known: Mutex::default(),
-            processes: Mutex::default(),
         }
     }
 
@@ -186,47 +184,19 @@ impl Node {
 
     /// The name of a process that was ever in the view.
     pub(crate) fn name_of(&self, incarnation: Incarnation) -> Option<String> {
-        self.processes.lock().get(&incarnation).cloned()
+        self.known.lock().name_of(incarnation).map(str::to_owned)
+    }
+
+    /// Whether this node has what a process of this name had confirmed that is gone by now.
+    pub(crate) fn has_known(&self, name: &str) -> bool {
+        let view = self.channel().view();
+        self.known.lock().has_known(name, &view)
     }
 
     /// Whether members wait for this node; not before it has a channel.
     fn is_ready(&self) -> bool {
         let channel = self.channel.get();
         channel.is_some_and(|channel| channel.view().am_ready())
-    }
-
-    /// Whether this node has what a process of this name had confirmed that is gone by now: it was
-    /// waited for, or had its state, while that one was in the view.
-    pub(crate) fn has_known(&self, name: &str) -> bool {
-        let present = self.channel().view().named(name).map(|it| it.incarnation);
-        let is_former = |known: &Known| known.has_former || Some(known.last) != present;
-        self.known.lock().get(name).is_some_and(is_former)
-    }
-
-    fn note_member(&self, who: &MemberName) {
-        {
-            let mut processes = self.processes.lock();
-            if processes.len() < KNOWN_MAX {
-                processes.insert(who.incarnation, who.name.clone());
-            }
-        }
-        if self.is_ready() {
-            self.note_known(&who.name, who.incarnation);
-        }
-    }
-
-    fn note_known(&self, name: &str, incarnation: Incarnation) {
-        let mut known = self.known.lock();
-        if known.len() >= KNOWN_MAX && !known.contains_key(name) {
-            return;
-        }
-        let first = Known {
-            last: incarnation,
-            has_former: false,
-        };
-        let known = known.entry(name.to_owned()).or_insert(first);
-        known.has_former |= known.last != incarnation;
-        known.last = incarnation;
     }
 
     /// Sends touches and drops what is over, once a second, until the channel is closed.
@@ -270,40 +240,21 @@ impl Node {
     }
 }
 
-/// The processes of one name that were members while this node was ready.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    last: Incarnation,
-    /// Whether there was another before the last.
-    has_former: bool,
-}
-
-/// Names beyond this are taken for unknown: then an answer says "degraded" that need not.
-const KNOWN_MAX: usize = 4096;
-
 /// A batch of touches has at most this many sessions.
 const TOUCHES_MAX: usize = 16_000;
 
 /// What the channel hands to the sessions.
 impl Delivery for Node {
-    fn apply(&self, context: &str, fragments: &[Fragment]) -> Vec<(ContextId, Key, Applied)> {
+    fn apply(&self, context: &str, fragments: &[Fragment]) -> Option<(ContextId, Key, Applied)> {
         let Some(context) = self.replicated(context) else {
             self.counters.unknown_context.add(1);
             self.emit(Event::ContextMissing {
                 context: context.to_owned(),
             });
-            return Vec::new();
+            return None;
         };
-        let applied = |(key, outcome)| {
-            let applied = match outcome {
-                Outcome::Complete | Outcome::Idle => Applied::Complete,
-                Outcome::Behind => Applied::Behind,
-                Outcome::Ended => Applied::Ended,
-                Outcome::Twin => Applied::Twin,
-            };
-            (context.id, key, applied)
-        };
-        context.apply(fragments).into_iter().map(applied).collect()
+        let (key, applied) = context.apply(fragments)?;
+        Some((context.id, key, applied))
     }
 
     fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)> {
@@ -410,12 +361,11 @@ impl Delivery for Node {
                 self.repair
                     .reopened(who.incarnation, self.surroundings.now());
             }
-            Event::Member(MemberEvent::Added(who)) => self.note_member(who),
-            Event::Ready => {
-                for member in &self.channel().view().members {
-                    self.note_known(&member.name, member.incarnation);
-                }
+            Event::Member(MemberEvent::Added(who)) => {
+                let am_ready = self.is_ready();
+                self.known.lock().met(&who.name, who.incarnation, am_ready);
             }
+            Event::Ready => self.known.lock().became_ready(&self.channel().view()),
             _ => {}
         }
         if matches!(event, Event::BadConnection { .. }) {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catherd_core::expiry::{Held, Inquiry, Use, Verdict};
+use catherd_core::expiry::{Beside, Held, Inquiry, Turn, Use, Verdict};
 use catherd_core::key::Key;
 use catherd_core::link::FrameClass;
 use catherd_core::message::Message;
@@ -33,16 +33,30 @@ impl ContextInner {
         let now = self.node.surroundings.now();
         let (mut due, mut is_any_over) = (Vec::new(), false);
         self.table.sweep(now, |key, slot| {
-            let look = match live(slot).and_then(|state| self.lifetime_end(state)) {
-                Some(end) if end <= now => self.judge_past_lifetime(key, slot, end, now),
-                Some(end) => self.judge(key, slot, now).not_after(end),
-                None => self.judge(key, slot, now),
-            };
-            if look == Judged::Ask {
-                due.push(key);
+            let turn = self.turn(key, slot, now);
+            match turn {
+                Turn::Again(at) => Look::Again(at),
+                Turn::Never => Look::Never,
+                Turn::Forget | Turn::Expire => {
+                    let is_live = live(slot).is_some();
+                    self.node.counters.sessions_expired.add(is_live.into());
+                    if turn == Turn::Expire {
+                        self.destroyed(key, SessionEnd::Idle);
+                    }
+                    Look::Drop
+                }
+                Turn::Ask => {
+                    slot.is_asked_about = true;
+                    due.push(key);
+                    Look::Again(now + self.manager.access_timeout + 2 * TOUCH_INTERVAL)
+                }
+                Turn::End => {
+                    self.end_past_lifetime(key, slot, now);
+                    is_any_over = true;
+                    // The table files what has ended.
+                    Look::Never
+                }
             }
-            is_any_over |= look == Judged::Over;
-            look.into_look(now, self.manager.access_timeout)
         });
         if is_any_over {
             self.node.flush_links();
@@ -59,81 +73,52 @@ impl ContextInner {
         }
     }
 
-    fn judge(&self, key: Key, slot: &mut Slot, now: Time) -> Judged {
+    /// What becomes of an entry that was due.
+    fn turn(&self, key: Key, slot: &mut Slot, now: Time) -> Turn {
         let (has_request, is_kept) = (slot.requests > 0, slot.is_kept());
-        let state = match &mut slot.entry {
-            None => return Judged::Look(Look::Drop),
-            Some(entry) if entry.is_over(now) => return Judged::Look(Look::Drop),
-            Some(entry @ Entry::Ended { .. }) => {
-                return Judged::Look(entry.next_look(now).map_or(Look::Never, Look::Again));
-            }
-            Some(Entry::Live(state)) => state,
+        let Some(entry) = &mut slot.entry else {
+            return Turn::Forget;
         };
-        if has_request {
-            // A session with a request in it is not idle, here and at the other holders.
-            state.touch(now);
-            if self.manager.is_replicated() && state.is_committed() {
-                self.node.touch(self.id, key);
-            }
-        }
-        let Some(limit) = state.idle_limit() else {
-            return Judged::Look(Look::Never);
+        let is_replicated = self.manager.is_replicated();
+        let mut beside = Beside {
+            has_request,
+            is_kept,
+            is_asked_about: slot.is_asked_about,
+            is_shared: false,
+            lifetime_end: None,
+            tombstone_life: Duration::ZERO,
         };
-        let idle_at = state.last_access() + limit;
-        if has_request || idle_at > now {
-            return Judged::Look(Look::Again(idle_at.max(now + TOUCH_INTERVAL)));
+        if let Some(state) = entry.live_mut() {
+            beside.is_shared = is_replicated && state.is_committed();
+            beside.lifetime_end = self.lifetime_end(state);
+            beside.tombstone_life = self.tombstone_life(state.idle_limit());
+            if has_request {
+                // A session with a request in it is not idle, here and at the other holders.
+                state.touch(now);
+                if beside.is_shared {
+                    self.node.touch(self.id, key);
+                }
+            }
         }
         let view = self.node.channel().view();
-        if is_kept && view.is_any_missing() {
-            if now >= idle_at + self.tombstone_life(Some(limit)) {
-                self.node.counters.sessions_expired.add(1);
-                return Judged::Look(Look::Drop);
-            }
-            return Judged::Look(Look::Again(now + self.patience().step()));
-        }
-        let owner = state.highest().map(|version| version.writer);
-        let decide_at = idle_at + self.patience().wait(&key, owner, &view.who);
-        if decide_at > now || slot.is_asked_about {
-            // Who decides changes with the view.
-            let soon = now + 2 * TOUCH_INTERVAL;
-            return Judged::Look(Look::Again(decide_at.max(now + TOUCH_INTERVAL).min(soon)));
-        }
-        if !self.manager.is_replicated() || !state.is_committed() {
-            // Nobody else can know of it.
-            self.destroyed(key, SessionEnd::Idle);
-            self.node.counters.sessions_expired.add(1);
-            return Judged::Look(Look::Drop);
-        }
-        slot.is_asked_about = true;
-        Judged::Ask
+        let sight = (&*view.who, view.is_any_missing());
+        self.patience().turn((&key, entry), now, &beside, sight)
     }
 
-    /// A session that is as old as one may become ends for good: by the one whose turn it is, as
-    /// with an idle one, so that the application hears of it once. No member is asked: it is
-    /// served nowhere by now.
-    fn judge_past_lifetime(&self, key: Key, slot: &mut Slot, end: Time, now: Time) -> Judged {
-        let is_kept = slot.is_kept();
-        let Some(state) = live(slot) else {
-            return Judged::Look(Look::Never);
+    /// A session that is as old as one may become ends for good, by the one whose turn it is, so
+    /// that the application hears of it once.
+    fn end_past_lifetime(&self, key: Key, slot: &mut Slot, now: Time) {
+        let Some(limit) = live(slot).map(State::idle_limit) else {
+            return;
         };
-        let owner = state.highest().map(|version| version.writer);
-        let view = self.node.channel().view();
-        let end_at = end + self.patience().wait(&key, owner, &view.who);
-        if end_at > now {
-            // Whose turn it is changes with the view.
-            let soon = now + 2 * TOUCH_INTERVAL;
-            return Judged::Look(Look::Again(end_at.max(now + TOUCH_INTERVAL).min(soon)));
-        }
-        let life = self.tombstone_life(state.idle_limit());
-        if !is_kept {
+        if !slot.is_kept() {
             self.destroyed(key, SessionEnd::Lifetime);
         }
         slot.receipt = None;
-        if let Some(tombstone) = Entry::end(&mut slot.entry, key, now, life) {
+        if let Some(tombstone) = Entry::end(&mut slot.entry, key, now, self.tombstone_life(limit)) {
             // Nobody waits for it: whoever has not heard of it serves the session no more either.
             let _ = self.queue(now, &[tombstone], None, FrameClass::Tombstone);
         }
-        Judged::Over
     }
 
     /// Asks all members about one batch, and does what the answers come to.
@@ -356,36 +341,6 @@ impl ContextInner {
         self.node.counters.sessions_expired.add(1);
         slot.receipt = None;
         slot.entry = None;
-    }
-}
-
-/// What to do with an entry that was due.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Judged {
-    Look(Look),
-    /// Ask the members about it.
-    Ask,
-    /// It has ended, and its tombstone is queued.
-    Over,
-}
-
-impl Judged {
-    fn into_look(self, now: Time, access_timeout: Duration) -> Look {
-        match self {
-            Self::Look(look) => look,
-            Self::Ask => Look::Again(now + access_timeout + 2 * TOUCH_INTERVAL),
-            // The table files what has ended.
-            Self::Over => Look::Never,
-        }
-    }
-
-    /// The same, with a look at `end` at the latest.
-    fn not_after(self, end: Time) -> Self {
-        match self {
-            Self::Look(Look::Again(at)) => Self::Look(Look::Again(at.min(end))),
-            Self::Look(Look::Never) => Self::Look(Look::Again(end)),
-            Self::Look(Look::Drop) | Self::Ask | Self::Over => self,
-        }
     }
 }
 

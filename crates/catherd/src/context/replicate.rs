@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catherd_core::key::Key;
-use catherd_core::link::{Frame, FrameClass};
+use catherd_core::link::{Applied, Awaited, Frame, FrameClass};
 use catherd_core::message::encode_fragments;
 use catherd_core::session::{
     Birth, Content, Entry, Extent, Fragment, Merged, Outcome, Property, State, Writer,
 };
 use catherd_core::time::Time;
-use catherd_core::version::{Dot, Incarnation};
+use catherd_core::version::Incarnation;
 
 use super::room::Crowded;
 use super::table::{Cell, Slot};
 use super::users::Raised;
 use super::{ContextInner, Receipt};
-use crate::channel::{Ticket, View};
 use crate::cluster::{Event, SessionEnd};
 use crate::env::Place;
 
@@ -166,10 +165,8 @@ impl ContextInner {
                     .flatten()
                     .collect();
                 let receipt = self.queue(now, &fragments, None, class);
-                let is_synchronous = self.node.mode.is_synchronous();
-                new.receipt = receipt
-                    .as_ref()
-                    .map(|receipt| receipt.of_a_write(is_synchronous));
+                let write = Awaited::of(FrameClass::Fragment, self.node.mode.is_synchronous());
+                new.receipt = receipt.as_ref().map(|receipt| receipt.of_a_write(write));
                 Some((
                     Current {
                         cell: Arc::clone(cell),
@@ -182,52 +179,38 @@ impl ContextInner {
         moved
     }
 
-    /// Merges what a member sent: one fragment, or the two of a change of id in one step.
-    pub(crate) fn apply(&self, fragments: &[Fragment]) -> Vec<(Key, Outcome)> {
+    /// Merges what a member sent: one fragment, or the two of a change of id in one step. How that
+    /// went, and at which key.
+    pub(crate) fn apply(&self, fragments: &[Fragment]) -> Option<(Key, Applied)> {
         let now = self.node.surroundings.now();
-        let outcomes = match fragments {
+        let applied = match fragments {
             [new, old] if new.key != old.key => {
-                self.table
-                    .with_two((new.key, old.key), now, |(_, first), (_, second)| {
-                        vec![self.merge(first, now, new), self.merge(second, now, old)]
-                    })
-            }
-            _ => {
-                let merge = |fragment: &Fragment| {
+                let both =
                     self.table
-                        .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
-                };
-                fragments.iter().map(merge).collect()
+                        .with_two((new.key, old.key), now, |(_, first), (_, second)| {
+                            [self.merge(first, now, new), self.merge(second, now, old)]
+                        });
+                Applied::of_frame(both)
             }
+            _ => Applied::of_frame(fragments.iter().map(|fragment| {
+                self.table
+                    .with(fragment.key, now, |_, slot| self.merge(slot, now, fragment))
+            })),
         };
         // Without a lock, and before it is acknowledged.
         for fragment in fragments.iter().filter(|it| it.is_generation()) {
             self.end_all_of(fragment.key, Raised::There);
         }
-        outcomes
+        applied
     }
 
     /// The payload of a frame with all that has come to the session since this node had written
     /// `since`: for an entry of a queue that was joined.
     pub(crate) fn encode_since(&self, key: Key, since: Option<u64>) -> Option<bytes::Bytes> {
         let now = self.node.surroundings.now();
-        let write = self.table.look(key, |slot| {
-            let state = slot.entry.as_ref()?.live()?;
-            Some(match since {
-                Some(revision) => state.since(
-                    now,
-                    Dot {
-                        writer: self.node.incarnation(),
-                        revision,
-                    },
-                ),
-                None => state.whole(now),
-            })
-        })??;
-        let fragment = Fragment {
-            key,
-            content: Content::Write(write),
-        };
+        let by = self.node.incarnation();
+        let since = |slot: &Slot| Entry::since(slot.entry.as_ref(), key, now, by, since);
+        let fragment = self.table.look(key, since)??;
         Some(encode_fragments(&self.name, &[fragment]))
     }
 
@@ -339,13 +322,14 @@ impl ContextInner {
         }
         let key = fragments.first()?.key;
         let view = self.node.channel().view();
+        let awaited = Awaited::of(class, self.node.mode.is_synchronous());
         let mut holders: Vec<Incarnation> = Vec::with_capacity(view.members.len());
         match class {
             FrameClass::Tombstone => holders.extend(view.members.iter().map(|m| m.incarnation)),
             FrameClass::Fragment => view.holders(self.placement(), key, &mut holders),
         }
         if holders.is_empty() {
-            return Some(self.receipt(Vec::new(), class, &view));
+            return Some(Receipt::new(Vec::new(), awaited, &view));
         }
         // Places without a wait: what they are armed with acts on the whole node.
         let faults = self.node.surroundings.faults();
@@ -360,26 +344,12 @@ impl ContextInner {
                 class,
             };
             let ticket = self.node.channel().send(now, holder, frame);
-            // A joining member gets every fragment and is not waited for; but what it has got it may
-            // serve, if it is cut off now, and so it has to know of every end.
-            (view.is_ready(holder) || class == FrameClass::Tombstone).then_some((holder, ticket))
+            let is_awaited = awaited.waits_for(view.is_ready(holder));
+            is_awaited.then_some((holder, ticket))
         });
         let tickets: Vec<_> = tickets.collect();
         let _ = faults.hit(Place::Queued);
-        Some(self.receipt(tickets, class, &view))
-    }
-
-    fn receipt(
-        &self,
-        tickets: Vec<(Incarnation, Ticket)>,
-        class: FrameClass,
-        view: &View,
-    ) -> Receipt {
-        match class {
-            FrameClass::Fragment if self.node.mode.is_synchronous() => Receipt::new(tickets, true),
-            FrameClass::Fragment => Receipt::new(Vec::new(), false),
-            FrameClass::Tombstone => Receipt::of_an_end(tickets, view),
-        }
+        Some(Receipt::new(tickets, awaited, &view))
     }
 
     pub(super) fn destroyed(&self, key: Key, why: SessionEnd) {

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use catherd_core::access::{Access, Here, Moment, Policy, Step, Verdict};
+use catherd_core::access::{Access, Acquaintances, Here, Moment, Policy, Step, Verdict};
 use catherd_core::key::Key;
 use catherd_core::message::Answer;
-use catherd_core::session::{self, Entry, State};
+use catherd_core::session::{Entry, Fetched as Found, State};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
 
+use super::table::Slot;
 use super::{ContextInner, Current, Stale};
 use crate::channel::{Fetch, Fetched, Unanswered};
 use crate::cluster::Event;
@@ -98,9 +99,7 @@ impl ContextInner {
             missing: &view.missing,
             silent: &view.silent,
             knew_route: route.is_some_and(|route| {
-                // Of the process that had this node's own name before only the others can tell.
-                let is_mine = route == self.node.name && !view.members.is_empty();
-                is_mine || self.node.has_known(route)
+                Acquaintances::is_left_to_others(route, &view) || self.node.has_known(route)
             }),
             owner_name: owner_name.as_deref(),
         })
@@ -143,16 +142,12 @@ impl ContextInner {
     /// What is under `key`.
     fn here(&self, key: Key) -> Here {
         let now = self.node.surroundings.now();
-        let here = self.table.look(key, |slot| match &slot.entry {
-            None => Here::Absent,
-            Some(Entry::Ended { .. }) => Here::Ended,
-            Some(Entry::Live(state)) if self.is_past_lifetime(state, now) => Here::Ended,
-            Some(Entry::Live(state)) => Here::Live {
-                is_behind: state.is_behind(),
-                is_idle: state.is_idle(now) && slot.requests == 0,
-                was_served: slot.served,
-                owner: state.highest().map(|version| version.writer),
-            },
+        let here = self.table.look(key, |slot| {
+            let live = slot.entry.as_ref().and_then(Entry::live);
+            if live.is_some_and(|state| self.is_past_lifetime(state, now)) {
+                return Here::Ended;
+            }
+            Here::of(slot.entry.as_ref(), now, slot.requests > 0, slot.served)
         });
         here.unwrap_or(Here::Absent)
     }
@@ -207,22 +202,12 @@ impl ContextInner {
                     size,
                 )
             });
-            let (fetched, served, size) = looked.unwrap_or((session::Fetched::Unknown, false, 0));
+            let (fetched, served, size) = looked.unwrap_or((Found::Unknown, false, 0));
             bytes += size;
             if bytes > ANSWER_BYTES && !answers.is_empty() {
                 break;
             }
-            let same = fetched == session::Fetched::Same;
-            let fragment = match fetched {
-                session::Fetched::Fragment(fragment) => Some(fragment),
-                session::Fetched::Same | session::Fetched::Unknown => None,
-            };
-            answers.push(Answer {
-                key: *key,
-                same,
-                fragment,
-                served,
-            });
+            answers.push(Answer::of(*key, fetched, served));
         }
         answers
     }
@@ -251,18 +236,11 @@ impl ContextInner {
             .unwrap_or(0)
     }
 
-    /// The writes of the session that are here, for whoever fetches the others. None for a copy
-    /// that is idle: then the answer tells the age as well.
+    /// The writes of the session that are here, for whoever fetches the others.
     pub(crate) fn seen(&self, key: Key) -> Vector {
         let now = self.node.surroundings.now();
-        let seen = |entry: &Entry| {
-            let state = entry.live().filter(|state| !state.is_idle(now))?;
-            Some(state.seen().clone())
-        };
-        self.table
-            .look(key, |slot| slot.entry.as_ref().and_then(seen))
-            .flatten()
-            .unwrap_or_default()
+        let held = |slot: &Slot| Entry::held(slot.entry.as_ref(), now);
+        self.table.look(key, held).unwrap_or_default()
     }
 
     /// Asks `members` side by side and merges what they have; with the name of a node that is

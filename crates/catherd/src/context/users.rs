@@ -51,6 +51,7 @@ impl Context {
 pub struct SessionsEnded {
     here: u64,
     pending: Vec<String>,
+    is_confirmed: bool,
 }
 
 impl SessionsEnded {
@@ -61,11 +62,12 @@ impl SessionsEnded {
 
     /// Whether no node of the cluster yields any of them again.
     pub fn is_confirmed(&self) -> bool {
-        self.pending.is_empty()
+        self.is_confirmed
     }
 
     /// The members that have not answered, sorted by name: slow ones, and those that are missing
-    /// since a crash or a split. They learn it before they are ready again; until then they may
+    /// since a crash or a split. Empty although it is not confirmed, where one was away and is back,
+    /// or only another member has met it. They learn it before they are ready again; until then they may
     /// serve their own clients.
     pub fn pending(&self) -> &[String] {
         &self.pending
@@ -208,15 +210,19 @@ impl ContextInner {
             return SessionsEnded {
                 here,
                 pending: Vec::new(),
+                is_confirmed: true,
             };
         };
         let missed = poll_fn(|cx| receipt.poll_missed(&**channel, cx)).await;
         let name = |member| Some(view.member(member)?.name.clone());
         let silent = missed.into_iter().filter_map(name);
-        let missing = channel.view().missing.clone();
-        let pending: BTreeSet<String> = missing.into_iter().chain(silent).collect();
+        let now = channel.view();
+        let missing = now.missing.iter().cloned();
+        let pending: BTreeSet<String> = missing.chain(silent).collect();
         SessionsEnded {
             here,
+            // Of a process that only another member has met there is no name here.
+            is_confirmed: pending.is_empty() && !receipt.is_pending(&now),
             pending: pending.into_iter().collect(),
         }
     }

@@ -27,7 +27,7 @@ use super::mac::{self, ClusterKey, MAC_BYTES};
 use super::wire;
 use crate::key::Key;
 use crate::link::Ack;
-use crate::session::Fragment;
+use crate::session::{Fetched, Fragment};
 use crate::sync::{Comparison, Summaries};
 use crate::version::Vector;
 
@@ -146,6 +146,23 @@ pub struct Answer {
     pub fragment: Option<Fragment>,
     /// Whether this incarnation has shown the session to a client.
     pub served: bool,
+}
+
+impl Answer {
+    /// What came of a fetch. `served`: this incarnation has shown the session to a client.
+    pub fn of(key: Key, fetched: Fetched, served: bool) -> Self {
+        let (same, fragment) = match fetched {
+            Fetched::Same => (true, None),
+            Fetched::Fragment(fragment) => (false, Some(fragment)),
+            Fetched::Unknown => (false, None),
+        };
+        Self {
+            key,
+            same,
+            fragment,
+            served,
+        }
+    }
 }
 
 /// Bytes that are no message. Whoever sent them is closed; nothing was changed.
