@@ -20,8 +20,11 @@ pub struct Join {
     parts: u32,
     todo: VecDeque<Range<u32>>,
     size: u32,
-    busy: BTreeMap<Incarnation, Range<u32>>,
-    verifying: BTreeSet<Incarnation>,
+    /// What each donor is being asked for: a part, or the whole of it to verify. What is not in here
+    /// any more says nothing when it comes.
+    under_way: BTreeMap<Incarnation, Pull>,
+    /// The number of the last pull.
+    pulls: u64,
     verified: BTreeSet<Incarnation>,
     /// How often pulling from a donor failed since it last worked.
     failures: BTreeMap<Incarnation, u32>,
@@ -31,6 +34,8 @@ pub struct Join {
 /// Compare these buckets with that member, and fetch what differs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pull {
+    /// Counts the pulls of a join, from 1.
+    pub number: u64,
     /// Whom to pull from.
     pub from: Incarnation,
     /// Which buckets.
@@ -58,8 +63,8 @@ impl Join {
             parts: Self::PARTS,
             todo,
             size,
-            busy: BTreeMap::new(),
-            verifying: BTreeSet::new(),
+            under_way: BTreeMap::new(),
+            pulls: 0,
             verified: BTreeSet::new(),
             failures: BTreeMap::new(),
             donors: BTreeSet::new(),
@@ -70,11 +75,10 @@ impl Join {
     pub fn handle_donors(&mut self, donors: impl IntoIterator<Item = Incarnation>) {
         let donors: BTreeSet<_> = donors.into_iter().collect();
         let gone = |member: &Incarnation| !donors.contains(member);
-        let lost: Vec<_> = self.busy.keys().copied().filter(gone).collect();
+        let lost: Vec<_> = self.under_way.keys().copied().filter(gone).collect();
         for member in lost {
-            self.todo.extend(self.busy.remove(&member));
+            self.give_up(member);
         }
-        self.verifying.retain(|member| !gone(member));
         self.verified.retain(|member| !gone(member));
         self.failures.retain(|member, _| !gone(member));
         self.donors = donors;
@@ -84,8 +88,11 @@ impl Join {
     /// be lost as well, so it has to be verified with anew.
     pub fn handle_lost(&mut self, donor: Incarnation) {
         self.verified.remove(&donor);
-        // A pull under way may have begun on the connection before.
-        self.verifying.remove(&donor);
+        // A pull under way may have begun on the connection before. A part of the bulk is as good
+        // as ever.
+        if self.is_verifying(donor) {
+            self.under_way.remove(&donor);
+        }
     }
 
     /// Some time has passed: donors that failed are asked again.
@@ -93,59 +100,49 @@ impl Join {
         self.failures.clear();
     }
 
-    /// A pull has come to its end, well or not.
+    /// A pull has come to its end, well or not. One that was given up meanwhile says nothing.
     pub fn handle_pulled(&mut self, pull: &Pull, is_done: bool) {
-        // A donor that was none for a while may answer late for a part that it was asked for before:
-        // that says nothing about the other buckets.
-        let is_whole = pull.buckets == (0..self.size);
-        let was_verifying = is_whole && self.verifying.remove(&pull.from);
-        let was_busy = self.busy.get(&pull.from) == Some(&pull.buckets);
-        if was_busy {
-            self.busy.remove(&pull.from);
-        }
-        if is_done {
-            self.failures.remove(&pull.from);
-            if was_verifying && self.donors.contains(&pull.from) {
-                self.verified.insert(pull.from);
-            }
+        if self.under_way.get(&pull.from) != Some(pull) {
             return;
         }
-        if was_busy {
-            self.todo.push_front(pull.buckets.clone());
-        }
-        if was_busy || was_verifying {
+        if !is_done {
+            self.give_up(pull.from);
             *self.failures.entry(pull.from).or_insert(0) += 1;
+            return;
         }
+        if self.is_verifying(pull.from) {
+            self.verified.insert(pull.from);
+        }
+        self.under_way.remove(&pull.from);
+        self.failures.remove(&pull.from);
     }
 
     /// The next pull to begin; several go side by side, one a donor.
     pub fn poll(&mut self) -> Option<Pull> {
         let failures = &self.failures;
         let is_asked = |member: &Incarnation| {
-            !self.busy.contains_key(member)
-                && !self.verifying.contains(member)
-                && failures
-                    .get(member)
-                    .is_none_or(|failures| *failures < Self::FAILURES_MAX)
+            let failures = failures.get(member).copied().unwrap_or(0);
+            !self.under_way.contains_key(member) && failures < Self::FAILURES_MAX
         };
         let mut idle = self.donors.iter().copied().filter(is_asked);
-        if let Some(buckets) = self.todo.pop_front() {
-            let Some(from) = idle.next() else {
-                self.todo.push_front(buckets);
+        let (from, buckets) = if self.todo.is_empty() {
+            if self.parts_under_way() > 0 {
                 return None;
-            };
-            self.busy.insert(from, buckets.clone());
-            return Some(Pull { from, buckets });
-        }
-        if !self.busy.is_empty() {
-            return None;
-        }
-        let from = idle.find(|member| !self.verified.contains(member))?;
-        self.verifying.insert(from);
-        Some(Pull {
+            }
+            let from = idle.find(|member| !self.verified.contains(member))?;
+            (from, 0..self.size)
+        } else {
+            let from = idle.next()?;
+            (from, self.todo.pop_front()?)
+        };
+        self.pulls += 1;
+        let pull = Pull {
+            number: self.pulls,
             from,
-            buckets: 0..self.size,
-        })
+            buckets,
+        };
+        self.under_way.insert(from, pull.clone());
+        Some(pull)
     }
 
     /// Whether this node has verified with every donor; with none there is nothing to get.
@@ -155,8 +152,30 @@ impl Join {
 
     /// How much of the bulk is done, from 0 to 1.
     pub fn progress(&self) -> f64 {
-        let left = self.todo.len() + self.busy.len();
+        let left = self.todo.len() + self.parts_under_way();
         1.0 - left as f64 / f64::from(self.parts)
+    }
+
+    /// The donor is not asked for it any more; a part is left to the others.
+    fn give_up(&mut self, donor: Incarnation) {
+        let was_verifying = self.is_verifying(donor);
+        if let Some(pull) = self.under_way.remove(&donor)
+            && !was_verifying
+        {
+            self.todo.push_front(pull.buckets);
+        }
+    }
+
+    fn is_verifying(&self, donor: Incarnation) -> bool {
+        let pull = self.under_way.get(&donor);
+        pull.is_some_and(|pull| pull.buckets == (0..self.size))
+    }
+
+    fn parts_under_way(&self) -> usize {
+        let under_way = self.under_way.keys();
+        under_way
+            .filter(|&&donor| !self.is_verifying(donor))
+            .count()
     }
 }
 
@@ -273,8 +292,13 @@ mod tests {
         let again = join.poll().unwrap();
         assert_eq!(verifies(again.clone()), (member(2), 0..4096));
         join.handle_lost(member(2));
+        let anew = join.poll().unwrap();
+        assert_eq!(verifies(anew.clone()), (member(2), 0..4096));
         join.handle_pulled(&again, true);
         assert!(!join.is_verified(), "that pull began before the loss");
+        join.handle_lost(member(2));
+        join.handle_pulled(&anew, true);
+        assert!(!join.is_verified(), "so did that one");
         drive(&mut join, |_| false);
         assert!(join.is_verified());
     }
@@ -310,13 +334,11 @@ mod tests {
         join.handle_donors([member(1), member(3)]);
         assert!(!join.is_verified());
         let log = drive(&mut join, |_| false);
-        assert_eq!(
-            log,
-            [Pull {
-                from: member(3),
-                buckets: 0..4096
-            }]
-        );
+        let asked: Vec<_> = log
+            .into_iter()
+            .map(|pull| (pull.from, pull.buckets))
+            .collect();
+        assert_eq!(asked, [(member(3), 0..4096)]);
         assert!(join.is_verified());
     }
 }
