@@ -12,7 +12,7 @@ use std::time::Duration;
 use catherd_core::key::Key;
 use catherd_core::link::Ack;
 use catherd_core::message::{
-    FrameReader, Heartbeat, Hello, MemberState, Message, Protocols, Purpose, Refusal,
+    FrameReader, Heartbeat, Hello, MemberState, Message, Protocols, Refusal,
 };
 use catherd_core::sync::{Summaries, Summary};
 use catherd_core::version::Incarnation;
@@ -70,20 +70,8 @@ fn heartbeat(cluster: &str) -> Heartbeat {
 }
 
 fn hello(cluster: &str, to: &TcpListener) -> Hello {
-    Hello {
-        protocols: Protocols::OURS,
-        cluster: cluster.to_owned(),
-        name: "stranger".to_owned(),
-        incarnation: Incarnation::from_bits(0xbad),
-        address: to.local_addr().expect("a bound socket has an address"),
-        domain: "catalina".to_owned(),
-        state: MemberState::Joining,
-        purpose: Purpose::Link,
-        to: None,
-        counter_heard: 0,
-        silence: Duration::ZERO,
-        settings: 0,
-    }
+    let address = to.local_addr().expect("a bound socket has an address");
+    stranger::hello(cluster, "stranger", Incarnation::from_bits(0xbad), address)
 }
 
 fn listener() -> TcpListener {

@@ -4,6 +4,8 @@
 //! memory of the process, and other members and clients go on as before.
 #![forbid(unsafe_code)]
 
+mod stranger;
+
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use catherd_core::key::Key;
-use catherd_core::message::{Heartbeat, Hello, MemberState, Message, Protocols, Purpose};
+use catherd_core::message::{Heartbeat, MemberState, Message, Protocols};
 use catherd_core::version::{Incarnation, Vector};
 use catherd_testkit::wait::{self, PATIENCE};
 use catherd_testkit::{Client, Farm, Node, Site as _};
@@ -53,7 +55,7 @@ impl Witness {
     }
 }
 
-fn stranger(number: u64) -> Incarnation {
+fn process(number: u64) -> Incarnation {
     Incarnation::from_bits(0xbad + number)
 }
 
@@ -61,7 +63,7 @@ fn heartbeat(cluster: &str, counter: u64) -> Heartbeat {
     Heartbeat {
         cluster: cluster.to_owned(),
         name: "stranger".to_owned(),
-        incarnation: stranger(0),
+        incarnation: process(0),
         counter,
         address: (Ipv4Addr::LOCALHOST, 9).into(),
         domain: "catalina".to_owned(),
@@ -73,20 +75,9 @@ fn heartbeat(cluster: &str, counter: u64) -> Heartbeat {
 }
 
 fn hello(cluster: &str, number: u64, to: &TcpListener) -> Message {
-    Message::Hello(Hello {
-        protocols: Protocols::OURS,
-        cluster: cluster.to_owned(),
-        name: format!("stranger{number}"),
-        incarnation: stranger(number),
-        address: to.local_addr().expect("a bound socket has an address"),
-        domain: "catalina".to_owned(),
-        state: MemberState::Joining,
-        purpose: Purpose::Link,
-        to: None,
-        counter_heard: 0,
-        silence: Duration::ZERO,
-        settings: 0,
-    })
+    let address = to.local_addr().expect("a bound socket has an address");
+    let (name, incarnation) = (format!("stranger{number}"), process(number));
+    Message::Hello(stranger::hello(cluster, &name, incarnation, address))
 }
 
 fn connect(port: u16) -> TcpStream {

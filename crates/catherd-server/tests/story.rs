@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use catherd_testkit::{Client, Farm, Node, Site as _, wait};
+use catherd_testkit::{Client, Farm, Node, Port, Site as _, wait};
 use serde_json::{Value, json};
 
 /// A session each; an unoptimized node makes some thousand a second.
@@ -302,23 +302,6 @@ fn write_until(is_over: &AtomicBool, ports: &[Port], written: &AtomicUsize) -> W
         }
     }
     writer
-}
-
-/// Where a node answers while it runs; the node itself is being killed and started.
-struct Port(u16);
-
-impl catherd_testkit::Site for Port {
-    fn name(&self) -> &'static str {
-        "a node"
-    }
-
-    fn http_port(&self) -> u16 {
-        self.0
-    }
-
-    fn log(&self) -> String {
-        String::new()
-    }
 }
 
 #[test]

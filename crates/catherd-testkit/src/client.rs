@@ -21,6 +21,24 @@ pub trait Site {
     fn log(&self) -> String;
 }
 
+/// Where a node answers on 127.0.0.1, while the node itself may be killed and started.
+#[derive(Clone, Copy, Debug)]
+pub struct Port(pub u16);
+
+impl Site for Port {
+    fn name(&self) -> &'static str {
+        "a node"
+    }
+
+    fn http_port(&self) -> u16 {
+        self.0
+    }
+
+    fn log(&self) -> String {
+        String::new()
+    }
+}
+
 /// A browser of one session: it keeps the cookie `JSESSIONID`, whichever node gave it.
 ///
 /// Every request has a connection of its own, so that none is left over from a node that has died;

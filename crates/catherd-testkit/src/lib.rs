@@ -43,7 +43,7 @@ mod server_xml;
 pub mod wait;
 
 pub use balancer::Balancer;
-pub use client::{Answer, Client, Site};
+pub use client::{Answer, Client, Port, Site};
 pub use farm::{Farm, NodeBuilder};
 pub use network::{Host, Network, Traffic};
 pub use node::{Finished, Node};

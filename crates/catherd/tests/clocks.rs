@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use catherd::core::membership::MemberEvent;
 use catherd::testing::Network;
-use catherd::{Event, Manager};
+use catherd::{ContextBuilder, Event};
 use farm::{A, B, Node, attributes};
 use http::StatusCode;
 
@@ -28,20 +28,8 @@ async fn start(network: &Network, ip: [u8; 4], name: &str, ahead: u64) -> Node {
     let host = network.host(ip);
     let noon = UNIX_EPOCH + Duration::from_secs(1_900_000_000);
     network.set_wall_clock(ip, noon + Duration::from_secs(ahead));
-    let cluster = farm::builder(&host, name, "one")
-        .start_in(host.clone())
-        .await
-        .unwrap();
-    let context = cluster
-        .context("/shop")
-        .manager(Manager::delta())
-        .max_inactive(LIMIT)
-        .build()
-        .unwrap();
-    Node {
-        app: attributes().layer(context.layer()),
-        cluster,
-    }
+    let set = |context: ContextBuilder| context.max_inactive(LIMIT);
+    Node::start_with(farm::builder(&host, name, "one"), &host, set, attributes()).await
 }
 
 /// Three nodes with one clock each, who know each other.
@@ -59,10 +47,6 @@ async fn three(network: &Network) -> [Node; 3] {
         c.sees(&["A", "B"])
     );
     nodes
-}
-
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,11 +85,11 @@ async fn nothing_is_lost_and_nothing_ends_early_where_clocks_are_ten_years_apart
     let again = start(&network, A, "A", AHEAD[0]).await;
     again.cluster.ready().await;
     let nodes = [&again, b, c];
-    assert!(nodes.iter().all(|node| sessions(node) == 3));
+    assert!(nodes.iter().all(|node| node.sessions() == 3));
     tokio::time::sleep(LIMIT / 2).await;
-    assert!(nodes.iter().all(|node| sessions(node) == 3));
+    assert!(nodes.iter().all(|node| node.sessions() == 3));
     tokio::time::sleep(LIMIT).await;
-    assert!(nodes.iter().all(|node| sessions(node) == 0));
+    assert!(nodes.iter().all(|node| node.sessions() == 0));
 }
 
 #[tokio::test(start_paused = true)]

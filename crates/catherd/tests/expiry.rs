@@ -6,64 +6,24 @@ mod farm;
 use std::time::Duration;
 
 use catherd::testing::{Host, Network};
-use catherd::{Event, Events, Manager, SessionEnd};
-use farm::{A, B, Node, attributes};
+use catherd::{ContextBuilder, Manager, SessionEnd};
+use farm::{A, B, Node, attributes, ends, meet, within};
 use http::StatusCode;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOLERANCE: Duration = Duration::from_secs(10);
 
 async fn start(host: &Host, name: &str) -> Node {
-    let cluster = farm::builder(host, name, "one")
-        .start_in(host.clone())
-        .await
-        .unwrap();
-    let context = cluster
-        .context("/shop")
-        .manager(Manager::delta().expire_tolerance(TOLERANCE))
-        .max_inactive(LIMIT)
-        .build()
-        .unwrap();
-    Node {
-        app: attributes().layer(context.layer()),
-        cluster,
-    }
+    let manager = Manager::delta().expire_tolerance(TOLERANCE);
+    let set = |context: ContextBuilder| context.manager(manager).max_inactive(LIMIT);
+    Node::start_with(farm::builder(host, name, "one"), host, set, attributes()).await
 }
 
 async fn two(network: &Network) -> (Node, Node) {
     let (host_a, host_b) = (network.host(A), network.host(B));
     let (a, b) = (start(&host_a, "A").await, start(&host_b, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     (a, b)
-}
-
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
-}
-
-async fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
-    let waited = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(within, waited)
-        .await
-        .unwrap_or_else(|_| panic!("not within {within:?}: {what}"));
-}
-
-/// How many sessions ended for being idle, by what a node has said until now.
-async fn ends(events: &mut Events) -> usize {
-    let mut ends = 0;
-    while let Ok(event) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-        if let Some(Event::SessionDestroyed { why, .. }) = event {
-            assert_eq!(why, SessionEnd::Idle);
-            ends += 1;
-        }
-    }
-    ends
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,11 +40,17 @@ async fn used_on_one_node_alone_a_session_is_alive_on_both() {
         let read = a.call("GET", "/shop/shape", Some(&cookie)).await;
         assert_eq!(read.text, "round");
     }
-    assert_eq!((sessions(&a), sessions(&b)), (1, 1));
+    assert_eq!((a.sessions(), b.sessions()), (1, 1));
     let read = b.call("GET", "/shop/color", Some(&cookie)).await;
     assert_eq!(read.text, "red");
     assert_eq!(a.digest(), b.digest());
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (0, 0));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::Idle).await,
+            ends(&mut at_b, SessionEnd::Idle).await
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,13 +60,19 @@ async fn idle_on_both_a_session_ends_on_both_and_the_application_hears_of_it_onc
     let (mut at_a, mut at_b) = (a.cluster.events(), b.cluster.events());
     let made = a.call("POST", "/shop/color/red", None).await;
     tokio::time::sleep(LIMIT).await;
-    until("gone on both", Duration::from_secs(5), || {
-        sessions(&a) + sessions(&b) == 0
+    within("gone on both", Duration::from_secs(5), || {
+        a.sessions() + b.sessions() == 0
     })
     .await;
     // Long after anybody else would have had a turn.
     tokio::time::sleep(5 * TOLERANCE).await;
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (1, 0));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::Idle).await,
+            ends(&mut at_b, SessionEnd::Idle).await
+        ),
+        (1, 0)
+    );
     for node in [&a, &b] {
         assert_eq!(node.cluster.status().counters.sessions_expired, 1);
         let read = node
@@ -119,12 +91,12 @@ async fn a_session_whose_owner_left_ends_at_the_other_after_the_tolerance() {
     a.cluster.shutdown(Duration::from_secs(10)).await;
     b.sees(&[]).await;
     tokio::time::sleep(LIMIT).await;
-    assert_eq!(sessions(&b), 1, "its touches might be under way");
-    until("gone", TOLERANCE + Duration::from_secs(5), || {
-        sessions(&b) == 0
+    assert_eq!(b.sessions(), 1, "its touches might be under way");
+    within("gone", TOLERANCE + Duration::from_secs(5), || {
+        b.sessions() == 0
     })
     .await;
-    assert_eq!(ends(&mut at_b).await, 1);
+    assert_eq!(ends(&mut at_b, SessionEnd::Idle).await, 1);
     assert_eq!(b.cluster.status().counters.sessions_expired, 1);
 }
 
@@ -137,8 +109,8 @@ async fn a_session_whose_owner_crashed_ends_at_the_other_and_is_dropped_when_the
     network.crash(A);
     b.sees(&[]).await;
     tokio::time::sleep(LIMIT).await;
-    until("ended", TOLERANCE + Duration::from_secs(5), || {
-        sessions(&b) == 0
+    within("ended", TOLERANCE + Duration::from_secs(5), || {
+        b.sessions() == 0
     })
     .await;
     let read = b.call("GET", "/shop/color", made.cookie.as_deref()).await;
@@ -147,12 +119,16 @@ async fn a_session_whose_owner_crashed_ends_at_the_other_and_is_dropped_when_the
 
     let again = start(&network.host(A), "A").await;
     tokio::join!(again.cluster.ready(), b.sees(&["A"]));
-    assert_eq!(sessions(&again), 0);
-    until("dropped", 3 * TOLERANCE, || {
+    assert_eq!(again.sessions(), 0);
+    within("dropped", 3 * TOLERANCE, || {
         b.cluster.status().counters.sessions_expired == 1
     })
     .await;
-    assert_eq!(ends(&mut at_b).await, 1, "the application heard of it once");
+    assert_eq!(
+        ends(&mut at_b, SessionEnd::Idle).await,
+        1,
+        "the application heard of it once"
+    );
 }
 
 /// Side A fires the event and keeps its copy unserved; side B served its client all the time.
@@ -170,15 +146,15 @@ async fn idle_on_one_side_of_a_split_a_session_is_alive_on_both_after_it() {
         tokio::time::sleep(LIMIT / 2).await;
         b.call("POST", "/shop/right/2", Some(&cookie)).await;
     }
-    assert_eq!(ends(&mut at_a).await, 1);
-    assert_eq!((sessions(&a), sessions(&b)), (0, 1));
+    assert_eq!(ends(&mut at_a, SessionEnd::Idle).await, 1);
+    assert_eq!((a.sessions(), b.sessions()), (0, 1));
     let read = a.call("GET", "/shop/base", Some(&cookie)).await;
     assert_eq!(read.status, StatusCode::NOT_FOUND);
 
     network.repair(A, B);
     tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
-    until("alive on both", Duration::from_secs(15), || {
-        sessions(&a) == 1 && a.digest() == b.digest()
+    within("alive on both", Duration::from_secs(15), || {
+        a.sessions() == 1 && a.digest() == b.digest()
     })
     .await;
     for node in [&a, &b] {
@@ -190,7 +166,7 @@ async fn idle_on_one_side_of_a_split_a_session_is_alive_on_both_after_it() {
         }
     }
     assert_eq!(a.cluster.status().counters.sessions_revived, 1);
-    assert_eq!(ends(&mut at_a).await, 0);
+    assert_eq!(ends(&mut at_a, SessionEnd::Idle).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,15 +179,21 @@ async fn idle_on_both_sides_of_a_split_nothing_is_left_after_it() {
     a.sees(&[]).await;
     b.sees(&[]).await;
     tokio::time::sleep(LIMIT + 2 * TOLERANCE).await;
-    assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+    assert_eq!((a.sessions(), b.sessions()), (0, 0));
     network.repair(A, B);
     tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
-    until("dropped on both", 3 * TOLERANCE, || {
+    within("dropped on both", 3 * TOLERANCE, || {
         let dropped = |node: &Node| node.cluster.status().counters.sessions_expired;
         (dropped(&a), dropped(&b)) == (1, 1)
     })
     .await;
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (1, 1));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::Idle).await,
+            ends(&mut at_b, SessionEnd::Idle).await
+        ),
+        (1, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,13 +206,13 @@ async fn a_member_that_does_not_answer_puts_the_end_off() {
     // Shorter than the drop time: B stays a member.
     network.hold(A, B);
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(ends(&mut at_a).await, 0);
+    assert_eq!(ends(&mut at_a, SessionEnd::Idle).await, 0);
     network.release(A, B);
-    until("gone on both", Duration::from_secs(10), || {
-        sessions(&a) + sessions(&b) == 0
+    within("gone on both", Duration::from_secs(10), || {
+        a.sessions() + b.sessions() == 0
     })
     .await;
-    assert_eq!(ends(&mut at_a).await, 1);
+    assert_eq!(ends(&mut at_a, SessionEnd::Idle).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,9 +223,9 @@ async fn ten_thousand_sessions_that_expire_at_once_are_asked_about_in_few_messag
     for _ in 0..COUNT {
         a.call("POST", "/shop/color/red", None).await;
     }
-    assert_eq!((sessions(&a), sessions(&b)), (COUNT, COUNT));
-    until("gone on both", 2 * LIMIT, || {
-        sessions(&a) + sessions(&b) == 0
+    assert_eq!((a.sessions(), b.sessions()), (COUNT, COUNT));
+    within("gone on both", 2 * LIMIT, || {
+        a.sessions() + b.sessions() == 0
     })
     .await;
     // 10 000 in 4096, and the remains of each second.
@@ -299,14 +281,19 @@ async fn a_session_that_was_invalidated_elsewhere_does_not_end_as_idle_as_well()
     b.sees(&["C"]).await;
     let ended = b.call("POST", "/shop/end", made.cookie.as_deref()).await;
     assert_eq!(ended.text, "true");
-    let tombstones = |node: &Node| node.cluster.status().contexts[0].tombstones;
-    until("C knows", Duration::from_secs(5), || tombstones(&c) == 1).await;
-    assert_eq!((sessions(&a), tombstones(&a)), (1, 0), "A does not");
+    within("C knows", Duration::from_secs(5), || c.tombstones() == 1).await;
+    assert_eq!((a.sessions(), a.tombstones()), (1, 0), "A does not");
 
-    until("A asked, and knows", LIMIT + TOLERANCE, || {
-        tombstones(&a) == 1
+    within("A asked, and knows", LIMIT + TOLERANCE, || {
+        a.tombstones() == 1
     })
     .await;
-    assert_eq!((sessions(&a), sessions(&c)), (0, 0));
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_c).await), (0, 0));
+    assert_eq!((a.sessions(), c.sessions()), (0, 0));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::Idle).await,
+            ends(&mut at_c, SessionEnd::Idle).await
+        ),
+        (0, 0)
+    );
 }

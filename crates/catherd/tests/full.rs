@@ -9,8 +9,8 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, AttributeError, Event, Manager, Session, SessionEnd};
-use farm::{A, B, Node};
+use catherd::{Attribute, AttributeError, ContextBuilder, Event, Manager, Session, SessionEnd};
+use farm::{A, B, Node, meet, within};
 use http::StatusCode;
 
 /// What the documentation of an application would say of a full table: 503.
@@ -50,14 +50,9 @@ fn app() -> Router {
 }
 
 async fn start(host: &Host, name: &str, max: usize) -> Node {
-    let builder = farm::builder(host, name, "one");
-    let cluster = builder.start_in(host.clone()).await.unwrap();
     let manager = Manager::delta().max_active_sessions(max);
-    let context = cluster.context("/shop").manager(manager).build().unwrap();
-    Node {
-        app: app().layer(context.layer()),
-        cluster,
-    }
+    let set = |context: ContextBuilder| context.manager(manager);
+    Node::start_with(farm::builder(host, name, "one"), host, set, app()).await
 }
 
 async fn two(network: &Network, max: usize) -> (Node, Node) {
@@ -66,28 +61,8 @@ async fn two(network: &Network, max: usize) -> (Node, Node) {
         start(&host_a, "A", max).await,
         start(&host_b, "B", max).await,
     );
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     (a, b)
-}
-
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
-}
-
-fn tombstones(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].tombstones
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waited = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(10), waited).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// A user: two requests on `node`, the second with the cookie of the first.
@@ -116,15 +91,15 @@ async fn a_flood_ends_its_own_sessions_and_nobody_elses() {
         let answer = a.call("POST", "/shop/color/red", None).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.degraded, None);
-        assert!(sessions(&a) <= MAX, "after {number}");
+        assert!(a.sessions() <= MAX, "after {number}");
         // A quarter of a message is the most that it has not heard of.
-        assert!(sessions(&b) <= MAX + 1024, "after {number}");
+        assert!(b.sessions() <= MAX + 1024, "after {number}");
     }
-    until("B heard of all of them", || {
-        sessions(&b) == MAX && a.digest() == b.digest()
+    within("B heard of all of them", Duration::from_secs(10), || {
+        b.sessions() == MAX && a.digest() == b.digest()
     })
     .await;
-    assert_eq!((sessions(&a), tombstones(&a), tombstones(&b)), (MAX, 0, 0));
+    assert_eq!((a.sessions(), a.tombstones(), b.tombstones()), (MAX, 0, 0));
     for (cookie, name) in users {
         for node in [&a, &b] {
             let read = node.call("GET", "/shop/name", Some(&cookie)).await;
@@ -155,7 +130,10 @@ async fn who_came_first_makes_room_first_and_the_application_and_the_operator_he
         let made = a.call("POST", "/shop/color/red", None).await;
         cookies.push(made.cookie.unwrap());
     }
-    until("B heard of it", || sessions(&b) == 3).await;
+    within("B heard of it", Duration::from_secs(10), || {
+        b.sessions() == 3
+    })
+    .await;
     let (mut ends, mut told) = (0, 0);
     while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(3), events.next()).await {
         match event {
@@ -229,8 +207,8 @@ async fn a_session_that_ended_early_and_was_used_elsewhere_comes_back_with_the_n
         a.call("POST", "/shop/color/blue", None).await;
     }
     assert_eq!(a.cluster.status().counters.sessions_ended_early, 1);
-    until("both hold the same", || {
-        sessions(&a) == 4 && a.digest() == b.digest()
+    within("both hold the same", Duration::from_secs(10), || {
+        a.sessions() == 4 && a.digest() == b.digest()
     })
     .await;
     let counters = a.cluster.status().counters;
@@ -244,7 +222,7 @@ async fn a_session_that_ended_early_and_was_used_elsewhere_comes_back_with_the_n
         let read = node.call("GET", "/shop/color", Some(&cookie)).await;
         assert_eq!(read.text, "red");
     }
-    assert_eq!((tombstones(&a), tombstones(&b)), (0, 0));
+    assert_eq!((a.tombstones(), b.tombstones()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,7 +233,7 @@ async fn what_is_made_in_a_full_table_travels_when_something_is_stored_or_it_is_
     // While there is room a session travels at once, be it blank.
     for number in 1..=MAX {
         a.call("POST", "/shop", None).await;
-        assert_eq!(sessions(&b), number);
+        assert_eq!(b.sessions(), number);
     }
     let applied = |node: &Node| node.cluster.status().counters.fragments_applied;
     let before = applied(&b);
@@ -263,16 +241,21 @@ async fn what_is_made_in_a_full_table_travels_when_something_is_stored_or_it_is_
     for _ in 0..10 * MAX {
         let answer = a.call("POST", "/shop", None).await;
         assert_eq!(answer.status, StatusCode::OK);
-        assert!(sessions(&a) <= MAX);
+        assert!(a.sessions() <= MAX);
         made.push((answer.cookie.unwrap(), answer.text));
     }
     assert_eq!(applied(&b), before, "nothing of it was sent");
-    until("the first have ended at B too", || sessions(&b) == 0).await;
+    within(
+        "the first have ended at B too",
+        Duration::from_secs(10),
+        || b.sessions() == 0,
+    )
+    .await;
 
     // Its client comes back.
     let (cookie, _) = made.pop().unwrap();
     a.call("GET", "/shop/color", Some(&cookie)).await;
-    assert_eq!(sessions(&b), 1);
+    assert_eq!(b.sessions(), 1);
     // Its client goes elsewhere.
     let (cookie, id) = made.pop().unwrap();
     let there = b.call("POST", "/shop", Some(&cookie)).await;
@@ -283,7 +266,7 @@ async fn what_is_made_in_a_full_table_travels_when_something_is_stored_or_it_is_
     assert_eq!((stored.status, stored.text), (StatusCode::OK, id));
     // Its request has stored something.
     a.call("POST", "/shop/color/red", None).await;
-    assert_eq!(sessions(&b), 4);
+    assert_eq!(b.sessions(), 4);
     // Two of them had two: the answer to B and what it is sent besides, the session and the write.
     assert_eq!(applied(&b), before + 6);
     network.crash(A);
@@ -301,18 +284,27 @@ async fn a_member_that_was_flooded_makes_room_for_the_others_too() {
     for _ in 0..200 {
         a.call("POST", "/shop/color/red", None).await;
     }
-    until("B is as full", || sessions(&b) == 100).await;
+    within("B is as full", Duration::from_secs(10), || {
+        b.sessions() == 100
+    })
+    .await;
     // Nothing of B's own makes room; it asks A.
     let refused = b.call("POST", "/shop/color/blue", None).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    until("there is room at B", || sessions(&b) < 100).await;
+    within("there is room at B", Duration::from_secs(10), || {
+        b.sessions() < 100
+    })
+    .await;
     let made = b.call("POST", "/shop/color/blue", None).await;
     assert_eq!(made.status, StatusCode::OK);
-    until("both hold the same", || a.digest() == b.digest()).await;
+    within("both hold the same", Duration::from_secs(10), || {
+        a.digest() == b.digest()
+    })
+    .await;
     let read = b.call("GET", "/shop/name", Some(&user)).await;
     assert_eq!(read.text, "anna");
-    assert_eq!(sessions(&a), 100 - 64 + 1);
-    assert_eq!((tombstones(&a), tombstones(&b)), (0, 0));
+    assert_eq!(a.sessions(), 100 - 64 + 1);
+    assert_eq!((a.tombstones(), b.tombstones()), (0, 0));
 }
 
 /// What a member does not hear of is found by comparison, and ends where it was made.
@@ -333,16 +325,21 @@ async fn a_member_that_was_away_brings_back_no_more_than_there_is_room_for() {
     }
     network.repair(A, B);
     tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
-    until("both hold the same", || a.digest() == b.digest()).await;
+    within("both hold the same", Duration::from_secs(10), || {
+        a.digest() == b.digest()
+    })
+    .await;
     // Each new one takes the places of two as long as there are too many.
     for _ in 0..2 * MAX {
         a.call("POST", "/shop/color/green", None).await;
     }
-    until("both hold the same, and no more than may be", || {
-        sessions(&a) == MAX && a.digest() == b.digest()
-    })
+    within(
+        "both hold the same, and no more than may be",
+        Duration::from_secs(10),
+        || a.sessions() == MAX && a.digest() == b.digest(),
+    )
     .await;
-    assert_eq!((tombstones(&a), tombstones(&b)), (0, 0));
+    assert_eq!((a.tombstones(), b.tombstones()), (0, 0));
     for node in [&a, &b] {
         let read = node.call("GET", "/shop/name", Some(&user)).await;
         assert_eq!(read.text, "anna");

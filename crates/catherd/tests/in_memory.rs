@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use catherd::core::membership::MemberEvent;
 use catherd::testing::Network;
 use catherd::{Cluster, Event, Manager, Session};
-use farm::{A, B, Node, attributes, two_with};
+use farm::{A, B, Node, attributes, meet, two_with};
 use http::StatusCode;
 
 fn app() -> Router {
@@ -289,9 +289,7 @@ async fn what_was_shed_is_there_before_the_write_behind_it_is_acknowledged() {
     let short_queue = farm::builder(&host_a, "A", "one").max_queue_length(1);
     let a = Node::start_as(short_queue, &host_a, app()).await;
     let b = Node::start(&host_b, "B", "one", app()).await;
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     let mut cookies = Vec::new();
     for _ in 0..3 {
         cookies.push(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use catherd::Event;
 use catherd::testing::Network;
-use farm::{A, B, Node, attributes};
+use farm::{A, B, Node, attributes, meet};
 
 /// Two nodes whose requests wait until their writes are handed to the operating system.
 async fn two(network: &Network) -> (Node, Node) {
@@ -20,8 +20,7 @@ async fn two(network: &Network) -> (Node, Node) {
         Node::start_as(builder, &host, attributes()).await
     };
     let (a, b) = (start(A, "A").await, start(B, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    meet(&a, &b).await;
     (a, b)
 }
 

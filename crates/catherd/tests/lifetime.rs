@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Event, Events, Manager, Session, SessionEnd};
-use farm::{A, B, Node, attributes};
+use catherd::{ContextBuilder, Manager, Session, SessionEnd};
+use farm::{A, B, Node, attributes, ends, meet, within};
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -26,60 +26,18 @@ fn app() -> Router {
 }
 
 async fn start(host: &Host, name: &str) -> Node {
-    let builder = farm::builder(host, name, "one");
-    let cluster = builder.start_in(host.clone()).await.unwrap();
     let manager = Manager::delta()
         .expire_tolerance(TOLERANCE)
         .max_lifetime(LIFETIME);
-    let context = cluster
-        .context("/shop")
-        .manager(manager)
-        .max_inactive(IDLE)
-        .build()
-        .unwrap();
-    Node {
-        app: app().layer(context.layer()),
-        cluster,
-    }
+    let set = |context: ContextBuilder| context.manager(manager).max_inactive(IDLE);
+    Node::start_with(farm::builder(host, name, "one"), host, set, app()).await
 }
 
 async fn two(network: &Network) -> (Node, Node) {
     let (host_a, host_b) = (network.host(A), network.host(B));
     let (a, b) = (start(&host_a, "A").await, start(&host_b, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     (a, b)
-}
-
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
-}
-
-fn tombstones(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].tombstones
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let waited = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(5), waited).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
-/// How many sessions ended for their age, by what a node has said until now.
-async fn ends(events: &mut Events) -> usize {
-    let mut ends = 0;
-    while let Ok(event) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-        if let Some(Event::SessionDestroyed { why, .. }) = event {
-            assert_eq!(why, SessionEnd::Lifetime);
-            ends += 1;
-        }
-    }
-    ends
 }
 
 /// Uses the session on the nodes in turn, often enough on each, until `end`.
@@ -116,14 +74,20 @@ async fn a_session_in_use_ends_on_all_nodes_when_it_is_old_enough_and_the_applic
         let read = node.call("GET", "/shop/color", Some(&cookie)).await;
         assert_eq!(read.status, StatusCode::NOT_FOUND);
     }
-    until("ended on both", || {
-        (tombstones(&a), tombstones(&b)) == (1, 1)
+    within("ended on both", Duration::from_secs(5), || {
+        (a.tombstones(), b.tombstones()) == (1, 1)
     })
     .await;
-    assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+    assert_eq!((a.sessions(), b.sessions()), (0, 0));
     // Long after anybody else would have had a turn.
     tokio::time::sleep(5 * TOLERANCE).await;
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (0, 1));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::Lifetime).await,
+            ends(&mut at_b, SessionEnd::Lifetime).await
+        ),
+        (0, 1)
+    );
     assert_eq!(a.digest(), b.digest());
 }
 
@@ -146,8 +110,8 @@ async fn a_change_of_id_makes_a_session_no_younger() {
         assert_eq!(read.status, StatusCode::NOT_FOUND);
     }
     // Of the old key and of the new one.
-    until("ended on both", || {
-        (tombstones(&a), tombstones(&b)) == (2, 2)
+    within("ended on both", Duration::from_secs(5), || {
+        (a.tombstones(), b.tombstones()) == (2, 2)
     })
     .await;
 }
@@ -166,7 +130,7 @@ async fn a_copy_that_came_late_is_as_old_as_the_session_and_ends_without_its_own
     use_until(made + LIFETIME / 2, &[&a], &cookie).await;
     let b = start(&network.host(B), "B").await;
     tokio::join!(b.cluster.ready(), a.sees(&["B"]), b.sees(&["A"]));
-    assert_eq!(sessions(&b), 1);
+    assert_eq!(b.sessions(), 1);
     network.crash(A);
     b.sees(&[]).await;
     let mut at_b = b.cluster.events();
@@ -174,12 +138,12 @@ async fn a_copy_that_came_late_is_as_old_as_the_session_and_ends_without_its_own
     let read = b.call("GET", "/shop/color", Some(&cookie)).await;
     assert_eq!(read.status, StatusCode::NOT_FOUND);
     tokio::time::sleep(TOLERANCE).await;
-    until("ended", || tombstones(&b) == 1).await;
-    assert_eq!(ends(&mut at_b).await, 1);
+    within("ended", Duration::from_secs(5), || b.tombstones() == 1).await;
+    assert_eq!(ends(&mut at_b, SessionEnd::Lifetime).await, 1);
     // Who comes back learns of the end, and of no session.
     let again = start(&network.host(A), "A").await;
     tokio::join!(again.cluster.ready(), b.sees(&["A"]));
-    assert_eq!((sessions(&again), tombstones(&again)), (0, 1));
+    assert_eq!((again.sessions(), again.tombstones()), (0, 1));
 }
 
 /// Each side knows by itself, and what comes back is a tombstone on both.
@@ -204,8 +168,8 @@ async fn a_split_prolongs_no_session() {
     }
     network.repair(A, B);
     tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
-    until("ended on both", || {
-        (tombstones(&a), tombstones(&b)) == (1, 1) && sessions(&a) + sessions(&b) == 0
+    within("ended on both", Duration::from_secs(5), || {
+        (a.tombstones(), b.tombstones()) == (1, 1) && a.sessions() + b.sessions() == 0
     })
     .await;
 }
@@ -239,6 +203,6 @@ async fn a_session_that_is_never_idle_ends_too() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let read = a.call("GET", "/shop/color", Some(&cookie)).await;
     assert_eq!(read.status, StatusCode::NOT_FOUND);
-    until("ended", || sessions(&a) == 0).await;
-    assert_eq!(ends(&mut at_a).await, 1);
+    within("ended", Duration::from_secs(5), || a.sessions() == 0).await;
+    assert_eq!(ends(&mut at_a, SessionEnd::Lifetime).await, 1);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catherd::testing::{Link, Network};
 use catherd::{ClusterBuilder, ContextBuilder, Filter, LinkStatus, Manager, Mode};
-use farm::{A, Answer, B, Node, attributes, builder};
+use farm::{A, Answer, B, Node, attributes, builder, until};
 use http::StatusCode;
 use tokio::time::Instant;
 
@@ -90,17 +90,6 @@ impl Pair {
 
 fn link(node: &Node) -> LinkStatus {
     node.cluster.status().members[0].link.clone()
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    // On the paused clock this takes no time.
-    for _ in 0..2_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never: {what}");
 }
 
 async fn set(node: &Node, name: &str, value: &str, cookie: Option<&str>) -> Answer {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catherd::testing::{Host, Network};
 use catherd::{ClusterBuilder, Event, LinkStatus, Mode};
-use farm::{A, B, Node, attributes, builder};
+use farm::{A, B, Node, attributes, builder, meet, until};
 use futures_util::FutureExt as _;
 
 const SOCKETS: usize = 4;
@@ -24,9 +24,7 @@ async fn two(network: &Network, set: impl Fn(ClusterBuilder) -> ClusterBuilder) 
     let (host_a, host_b) = (network.host(A), network.host(B));
     let a = Node::start_as(set(pooled(&host_a, "A")), &host_a, attributes()).await;
     let b = Node::start_as(set(pooled(&host_b, "B")), &host_b, attributes()).await;
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     (a, b)
 }
 
@@ -43,17 +41,6 @@ async fn fill(node: &Node) -> Vec<String> {
         cookies.push(answer.cookie.unwrap());
     }
     cookies
-}
-
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    // On the paused clock this takes no time.
-    for _ in 0..10_000 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never: {what}");
 }
 
 #[tokio::test(start_paused = true)]

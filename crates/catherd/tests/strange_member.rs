@@ -206,10 +206,6 @@ fn address(ip: [u8; 4]) -> SocketAddr {
     SocketAddr::from((ip, 4001))
 }
 
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
-}
-
 fn bad_connections(node: &Node) -> u64 {
     node.cluster.status().counters.bad_connections
 }
@@ -237,7 +233,7 @@ async fn a_frame_that_comes_again_or_out_of_turn_is_counted_and_not_applied() {
             "{name}"
         );
     }
-    assert_eq!(sessions(&a), 4, "the first frame of each");
+    assert_eq!(a.sessions(), 4, "the first frame of each");
     let cookie = format!("{}.A", Key::from_bits(100));
     let read = a.call("GET", "/shop/color", Some(&cookie)).await;
     assert_eq!(read.text, "red");
@@ -276,7 +272,7 @@ async fn what_a_replaced_process_had_under_way_is_never_applied() {
     assert_eq!(answer, Some(Message::Refused(Refusal::NameTaken)));
     assert!(again.is_closed().await);
     assert_eq!(refused(), before + 1);
-    assert_eq!((a.digest(), sessions(&a)), (digest, 1));
+    assert_eq!((a.digest(), a.sessions()), (digest, 1));
     let members = a.cluster.status().members;
     assert_eq!(members[0].incarnation, new.incarnation.to_string());
 }
@@ -355,7 +351,7 @@ async fn a_donor_that_dies_in_the_middle_of_a_fragment_leaves_no_half_of_it() {
     })
     .await
     .unwrap();
-    assert_eq!((sessions(&b), b.digest()), (200, a.digest()));
+    assert_eq!((b.sessions(), b.digest()), (200, a.digest()));
     assert_eq!(b.cluster.status().contexts[0].transfer.state, "done");
     for key in 1..3 {
         let cookie = format!("{}.D", Key::from_bits(key));
@@ -434,7 +430,7 @@ async fn a_donor_that_leads_nowhere_is_not_asked_for_ever() {
         // The donor is a member, so it is verified with; when the time for that is over the node
         // starts without, as its policy is.
         assert!(began.elapsed() < Duration::from_secs(65), "{what}");
-        assert_eq!((sessions(&b), b.digest()), (50, a.digest()), "{what}");
+        assert_eq!((b.sessions(), b.digest()), (50, a.digest()), "{what}");
         assert!(asked > 0, "{what}");
     }
 }

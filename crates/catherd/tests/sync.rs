@@ -5,11 +5,11 @@ mod farm;
 
 use std::time::Duration;
 
-use axum::Extension;
 use axum::routing::post;
+use axum::{Extension, Router};
 use catherd::testing::Network;
 use catherd::{Cluster, CountersStatus, Event, Manager, OnTransferTimeout, Session};
-use farm::{A, B, Node, attributes, two_with};
+use farm::{A, B, Node, attributes, meet, two_with};
 use futures_util::future::join_all;
 use http::StatusCode;
 
@@ -24,10 +24,6 @@ async fn fill(node: &Node, sessions: usize) -> Vec<String> {
         cookies.push(made.cookie.unwrap());
     }
     cookies
-}
-
-fn sessions(node: &Node) -> u64 {
-    node.cluster.status().contexts[0].sessions
 }
 
 /// Waits until the digests of all are equal and each says that nothing differs.
@@ -63,7 +59,7 @@ async fn h26_a_starting_node_has_all_sessions_before_it_is_ready() {
 
     let b = Node::start(&network.host(B), "B", "one", attributes()).await;
     b.cluster.ready().await;
-    assert_eq!(sessions(&b), 999);
+    assert_eq!(b.sessions(), 999);
     assert_eq!(b.cluster.status().contexts[0].tombstones, 1);
     assert_eq!(a.digest(), b.digest());
     let transfer = b.cluster.status().contexts[0].transfer.clone();
@@ -121,14 +117,14 @@ async fn a_donor_that_dies_in_the_middle_is_replaced() {
     network.set_links(slow);
     let c = Node::start(&network.host(C), "C", "one", attributes()).await;
     let crash = async {
-        while sessions(&c) < 500 {
+        while c.sessions() < 500 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(sessions(&c) < 3000, "in the middle");
+        assert!(c.sessions() < 3000, "in the middle");
         network.crash(A);
     };
     tokio::join!(c.cluster.ready(), crash);
-    assert_eq!(sessions(&c), 3000);
+    assert_eq!(c.sessions(), 3000);
     assert_eq!(b.digest(), c.digest());
 }
 
@@ -151,7 +147,7 @@ async fn writes_logouts_and_new_sessions_during_the_transfer_are_not_lost() {
     };
     tokio::join!(b.cluster.ready(), traffic);
     whole(&[&a, &b], Duration::from_secs(5)).await;
-    assert_eq!(sessions(&a), sessions(&b));
+    assert_eq!(a.sessions(), b.sessions());
 }
 
 /// HOW-TO, "How it Works", 6: the restarted node has what the other wrote before it opens.
@@ -221,7 +217,7 @@ async fn two_nodes_that_join_at_once_both_get_everything() {
     let b = Node::start(&network.host(B), "B", "one", attributes()).await;
     let c = Node::start(&network.host(C), "C", "one", attributes()).await;
     tokio::join!(b.cluster.ready(), c.cluster.ready());
-    assert_eq!((sessions(&b), sessions(&c)), (500, 500));
+    assert_eq!((b.sessions(), c.sessions()), (500, 500));
     assert_eq!((a.digest(), a.digest()), (b.digest(), c.digest()));
 }
 
@@ -306,8 +302,7 @@ async fn overflows(bytes_per_second: u64) {
         async move { Node::start_as(builder, &host, attributes()).await }
     };
     let (a, b) = (start(A, "A").await, start(B, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    meet(&a, &b).await;
     fill(&a, 20).await;
     whole(&[&a, &b], Duration::from_secs(5)).await;
     let slow = catherd::testing::Link {
@@ -334,7 +329,7 @@ async fn overflows(bytes_per_second: u64) {
     assert!((1..=shed).contains(&marked), "{marked} marks");
 
     whole(&[&a, &b], Duration::from_secs(120)).await;
-    assert_eq!(sessions(&b), 50);
+    assert_eq!(b.sessions(), 50);
     assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
     let (after_a, after_b) = (counters(&a), counters(&b));
     // A asks once, and lacks nothing; B pulls them, and looks at the same ones again.
@@ -351,23 +346,32 @@ async fn overflows(bytes_per_second: u64) {
     assert_eq!(after_b.sessions_repaired - before_b.sessions_repaired, shed);
 }
 
-/// A tombstone is never shed; one that was not acknowledged in time is marked, and pulled.
-#[tokio::test(start_paused = true)]
-async fn a_logout_that_was_not_acknowledged_in_time_leaves_the_mark_of_its_bucket() {
-    let network = Network::new(9);
+/// Two nodes that wait for each other for a second, and compare only what is marked; a session that
+/// both have.
+async fn two_that_only_marks_repair(
+    network: &Network,
+    app: impl Fn() -> Router,
+) -> (Node, Node, String) {
     let start = |ip, name| {
-        let host = network.host(ip);
+        let (host, app) = (network.host(ip), app());
         let builder = farm::builder(&host, name, "one")
             .ack_timeout(Duration::from_secs(1))
             .drop_time(Duration::from_secs(60))
             .repair_interval(Duration::from_secs(3600));
-        async move { Node::start_as(builder, &host, attributes()).await }
+        async move { Node::start_as(builder, &host, app).await }
     };
     let (a, b) = (start(A, "A").await, start(B, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    meet(&a, &b).await;
     let cookie = fill(&a, 1).await.remove(0);
     whole(&[&a, &b], Duration::from_secs(5)).await;
+    (a, b, cookie)
+}
+
+/// A tombstone is never shed; one that was not acknowledged in time is marked, and pulled.
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_was_not_acknowledged_in_time_leaves_the_mark_of_its_bucket() {
+    let network = Network::new(9);
+    let (a, b, cookie) = two_that_only_marks_repair(&network, attributes).await;
     network.hold(A, B);
     let ended = a.call("POST", "/shop/end", Some(&cookie)).await;
     assert_eq!(ended.degraded.as_deref(), Some("pending"));
@@ -375,7 +379,7 @@ async fn a_logout_that_was_not_acknowledged_in_time_leaves_the_mark_of_its_bucke
     network.release(A, B);
     whole(&[&a, &b], Duration::from_secs(30)).await;
     assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
-    assert_eq!((sessions(&a), sessions(&b)), (0, 0));
+    assert_eq!((a.sessions(), b.sessions()), (0, 0));
 }
 
 /// The queue knows one of the two keys, so the other may be anywhere.
@@ -386,19 +390,7 @@ async fn a_change_of_id_that_was_not_acknowledged_in_time_marks_every_bucket() {
     }
     let app = || attributes().route("/shop/cycle", post(cycle));
     let network = Network::new(10);
-    let start = |ip, name| {
-        let host = network.host(ip);
-        let builder = farm::builder(&host, name, "one")
-            .ack_timeout(Duration::from_secs(1))
-            .drop_time(Duration::from_secs(60))
-            .repair_interval(Duration::from_secs(3600));
-        async move { Node::start_as(builder, &host, app()).await }
-    };
-    let (a, b) = (start(A, "A").await, start(B, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
-    let cookie = fill(&a, 1).await.remove(0);
-    whole(&[&a, &b], Duration::from_secs(5)).await;
+    let (a, b, cookie) = two_that_only_marks_repair(&network, app).await;
     network.hold(A, B);
     let moved = a.call("POST", "/shop/cycle", Some(&cookie)).await;
     assert!(moved.degraded.unwrap().contains("pending"));

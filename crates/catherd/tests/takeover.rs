@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::Network;
 use catherd::{Attribute, Manager, Session, Stale};
-use farm::{A, B, Node, two_with};
+use farm::{A, B, Node, meet, two_with};
 use http::StatusCode;
 
 const C: [u8; 4] = [10, 0, 0, 3];
@@ -144,8 +144,7 @@ async fn where_nobody_waits_for_acknowledgements_a_takeover_is_always_said() {
         async move { Node::start_as(builder, &host, app()).await }
     };
     let (a, b) = (start(A, "A").await, start(B, "B").await);
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    tokio::join!(a.sees(&["B"]), b.sees(&["A"]));
+    meet(&a, &b).await;
     let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
     while b.cluster.status().contexts[0].sessions == 0 {
         tokio::task::yield_now().await;

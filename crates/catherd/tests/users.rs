@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::env::Env as _;
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, Context, Event, Events, Filter, Manager, Principal, Session, SessionEnd};
-use farm::{A, Answer, B, Node, attributes, builder, call};
+use catherd::{Attribute, Context, Filter, Manager, Principal, Session, SessionEnd};
+use farm::{A, Answer, B, Node, attributes, builder, call, ends, meet, within};
 use http::StatusCode;
 use tokio::sync::Notify;
 
@@ -126,32 +126,8 @@ async fn two(network: &Network) -> (Shop, Shop) {
     let (host_a, host_b) = (network.host(A), network.host(B));
     let a = Shop::start(&host_a, "A", Manager::delta()).await;
     let b = Shop::start(&host_b, "B", Manager::delta()).await;
-    tokio::join!(a.node.cluster.ready(), b.node.cluster.ready());
-    tokio::join!(a.node.sees(&["B"]), b.node.sees(&["A"]));
+    meet(&a.node, &b.node).await;
     (a, b)
-}
-
-async fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) {
-    let waited = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(within, waited)
-        .await
-        .unwrap_or_else(|_| panic!("not within {within:?}: {what}"));
-}
-
-/// How many sessions the application of a node was told of that ended with their user's.
-async fn ends(events: &mut Events) -> usize {
-    let mut ends = 0;
-    while let Ok(event) = tokio::time::timeout(Duration::ZERO, events.next()).await {
-        if let Some(Event::SessionDestroyed { why, .. }) = event {
-            assert_eq!(why, SessionEnd::LoggedOut);
-            ends += 1;
-        }
-    }
-    ends
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,13 +199,22 @@ async fn the_application_hears_of_each_end_once_from_the_owner() {
     let moved = b.node.call("POST", "/shop/x/1", Some(&cookie)).await;
     assert_eq!(moved.status, StatusCode::OK);
     assert!(a.context.end_sessions_of("anna").await.is_confirmed());
-    assert_eq!((ends(&mut at_a).await, ends(&mut at_b).await), (1, 1));
+    assert_eq!(
+        (
+            ends(&mut at_a, SessionEnd::LoggedOut).await,
+            ends(&mut at_b, SessionEnd::LoggedOut).await
+        ),
+        (1, 1)
+    );
     // Where the owner is gone, the node that is asked to end them says so.
     b.login("anna").await;
     network.crash(B);
     a.node.sees(&[]).await;
     let ended = a.context.end_sessions_of("anna").await;
-    assert_eq!((ended.here(), ends(&mut at_a).await), (1, 1));
+    assert_eq!(
+        (ended.here(), ends(&mut at_a, SessionEnd::LoggedOut).await),
+        (1, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +237,7 @@ async fn sessions_of_the_other_side_of_a_split_end_at_the_heal_and_those_of_the_
     let mut at_b = b.node.cluster.events();
     network.repair(A, B);
     tokio::join!(a.node.sees(&["B"]), b.node.sees(&["A"]));
-    until("equal", Duration::from_secs(60), || {
+    within("equal", Duration::from_secs(60), || {
         a.node.digest() == b.node.digest() && a.sessions() == 1
     })
     .await;
@@ -261,7 +246,10 @@ async fn sessions_of_the_other_side_of_a_split_end_at_the_heal_and_those_of_the_
         assert!(shop.has_ended(&before).await && shop.has_ended(&meanwhile).await);
         assert_eq!(shop.who(&after).await.text, "anna 1");
     }
-    assert_eq!((b.logged_out(), ends(&mut at_b).await), (2, 2));
+    assert_eq!(
+        (b.logged_out(), ends(&mut at_b, SessionEnd::LoggedOut).await),
+        (2, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +265,7 @@ async fn both_sides_of_a_split_may_end_them_and_the_higher_generation_counts() {
     let (of_a, of_b) = (a.login("anna").await, b.login("anna").await);
     network.repair(A, B);
     tokio::join!(a.node.sees(&["B"]), b.node.sees(&["A"]));
-    until("equal", Duration::from_secs(60), || {
+    within("equal", Duration::from_secs(60), || {
         a.node.digest() == b.node.digest() && b.logged_out() == 1
     })
     .await;
@@ -363,7 +351,7 @@ async fn a_login_in_flight_is_over_on_every_node() {
     )
     .await;
     assert_eq!(late.cookie.as_deref(), Some(""), "the cookie is taken away");
-    until("ended on both", Duration::from_secs(5), || {
+    within("ended on both", Duration::from_secs(5), || {
         a.sessions() + b.sessions() == 0
     })
     .await;
@@ -381,7 +369,7 @@ async fn a_login_that_nobody_has_heard_of_is_over_too() {
         .await;
     assert!(a.context.end_sessions_of("anna").await.is_confirmed());
     assert!(b.has_ended(&cookie).await);
-    until("ended on both", Duration::from_secs(5), || {
+    within("ended on both", Duration::from_secs(5), || {
         a.sessions() + b.sessions() == 0
     })
     .await;
@@ -397,7 +385,7 @@ async fn it_is_pending_while_a_member_is_missing_or_does_not_answer() {
     let ended = a.context.end_sessions_of("anna").await;
     assert_eq!(ended.pending(), ["B"]);
     network.release(A, B);
-    until("ended there too", Duration::from_secs(10), || {
+    within("ended there too", Duration::from_secs(10), || {
         b.sessions() == 0
     })
     .await;
@@ -407,7 +395,7 @@ async fn it_is_pending_while_a_member_is_missing_or_does_not_answer() {
     a.node.sees(&[]).await;
     assert_eq!(a.context.end_sessions_of("anna").await.pending(), ["B"]);
     assert!(a.node.cluster.forget_member("B"));
-    until("nobody is missing", Duration::from_secs(5), || {
+    within("nobody is missing", Duration::from_secs(5), || {
         a.node.cluster.members().missing.is_empty()
     })
     .await;
@@ -443,7 +431,7 @@ async fn generations_are_forgotten_after_the_ends_of_sessions() {
     // No end leaves a tombstone of a session that nobody else has heard of; these have been
     // committed.
     assert_eq!(a.tombstones() as usize, 3 * MAX + 1);
-    until("forgotten", Duration::from_secs(5), || {
+    within("forgotten", Duration::from_secs(5), || {
         a.tombstones() as usize == MAX
     })
     .await;
@@ -463,7 +451,7 @@ async fn sessions_that_outlive_their_generation_end_with_the_next() {
     }
     let old = a.login("anna").await;
     assert_eq!(a.who(&old).await.text, "anna 3");
-    until("forgotten", LIFE * 2, || a.tombstones() == 0).await;
+    within("forgotten", LIFE * 2, || a.tombstones() == 0).await;
     assert_eq!(a.who(&old).await.text, "anna 3");
     let new = a.login("anna").await;
     assert_eq!(a.who(&new).await.text, "anna 0");
@@ -504,8 +492,7 @@ async fn sessions_of_one_node_alone_end_without_a_word_to_the_others() {
     let (host_a, host_b) = (network.host(A), network.host(B));
     let a = Shop::start(&host_a, "A", Manager::standard()).await;
     let b = Shop::start(&host_b, "B", Manager::standard()).await;
-    tokio::join!(a.node.cluster.ready(), b.node.cluster.ready());
-    tokio::join!(a.node.sees(&["B"]), b.node.sees(&["A"]));
+    meet(&a.node, &b.node).await;
     let (of_a, of_b) = (a.login("anna").await, b.login("anna").await);
     assert!(a.context.end_sessions_of("anna").await.is_confirmed());
     assert!(a.has_ended(&of_a).await);

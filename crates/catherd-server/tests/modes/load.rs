@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use catherd_testkit::{Answer, Client, Node, Site, wait};
+use catherd_testkit::{Answer, Client, Node, Port, Site as _, wait};
 use serde_json::Value;
 
 use crate::{MODES, Mode, farm, in_modes, pair};
@@ -16,23 +16,6 @@ struct User {
     client: Client,
     at: usize,
     acknowledged: BTreeMap<String, u64>,
-}
-
-/// Where a node answers, while it may be killed and started.
-struct Port(u16);
-
-impl Site for Port {
-    fn name(&self) -> &'static str {
-        "a node"
-    }
-
-    fn http_port(&self) -> u16 {
-        self.0
-    }
-
-    fn log(&self) -> String {
-        String::new()
-    }
 }
 
 impl User {

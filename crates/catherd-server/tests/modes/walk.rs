@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use catherd_testkit::{Answer, Client, Site, wait};
+use catherd_testkit::{Answer, Client, Port, Site as _, wait};
 
 use crate::{MODES, Mode, farm, in_modes, pair};
 
@@ -65,23 +65,6 @@ impl Walker {
             "{:?}: {found} after {seen}: {answer:?}",
             self.mode
         );
-    }
-}
-
-/// Where a node answers, while it may be killed and started.
-struct Port(u16);
-
-impl Site for Port {
-    fn name(&self) -> &'static str {
-        "a node"
-    }
-
-    fn http_port(&self) -> u16 {
-        self.0
-    }
-
-    fn log(&self) -> String {
-        String::new()
     }
 }
 

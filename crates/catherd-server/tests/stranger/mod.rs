@@ -14,6 +14,29 @@ use catherd_core::version::Incarnation;
 use catherd_testkit::wait::{self, PATIENCE};
 use catherd_testkit::{Farm, Node};
 
+/// What a process says first that nobody knows and that will be called back at `address`.
+pub(crate) fn hello(
+    cluster: &str,
+    name: &str,
+    incarnation: Incarnation,
+    address: SocketAddr,
+) -> Hello {
+    Hello {
+        protocols: Protocols::OURS,
+        cluster: cluster.to_owned(),
+        name: name.to_owned(),
+        incarnation,
+        address,
+        domain: "catalina".to_owned(),
+        state: MemberState::Joining,
+        purpose: Purpose::Link,
+        to: None,
+        counter_heard: 0,
+        silence: Duration::ZERO,
+        settings: 0,
+    }
+}
+
 /// Its name, its process, and where it listens.
 pub(crate) struct Stranger {
     cluster: String,
@@ -39,19 +62,10 @@ impl Stranger {
 
     /// What it says first. Its domain is its own, so that nobody compares sessions with it.
     pub(crate) fn hello(&self) -> Hello {
+        let (cluster, name) = (&self.cluster, &self.name);
         Hello {
-            protocols: Protocols::OURS,
-            cluster: self.cluster.clone(),
-            name: self.name.clone(),
-            incarnation: self.incarnation,
-            address: self.address(),
             domain: "elsewhere".to_owned(),
-            state: MemberState::Joining,
-            purpose: Purpose::Link,
-            to: None,
-            counter_heard: 0,
-            silence: Duration::ZERO,
-            settings: 0,
+            ..hello(cluster, name, self.incarnation, self.address())
         }
     }
 

@@ -9,7 +9,10 @@ use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use catherd::testing::{Host, Network};
-use catherd::{Attribute, Cluster, ClusterBuilder, ContextBuilder, Degraded, Manager, Session};
+use catherd::{
+    Attribute, Cluster, ClusterBuilder, ContextBuilder, Degraded, Event, Events, Manager, Session,
+    SessionEnd,
+};
 use http::{Request, Response, StatusCode, header};
 use tower::ServiceExt as _;
 
@@ -95,9 +98,7 @@ pub(crate) async fn two_with(network: &Network, app: fn() -> Router) -> (Node, N
     let (host_a, host_b) = (network.host(A), network.host(B));
     let a = Node::start(&host_a, "A", "one", app()).await;
     let b = Node::start(&host_b, "B", "one", app()).await;
-    tokio::join!(a.cluster.ready(), b.cluster.ready());
-    a.sees(&["B"]).await;
-    b.sees(&["A"]).await;
+    meet(&a, &b).await;
     (a, b)
 }
 
@@ -177,4 +178,51 @@ pub(crate) fn attributes() -> Router {
         .route("/shop/{name}/{value}", post(set))
         .route("/shop/{name}", get(read))
         .route("/shop/end", post(end))
+}
+
+impl Node {
+    /// How many sessions are live on the node.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.cluster.status().contexts[0].sessions
+    }
+
+    /// How many ended ones it remembers.
+    pub(crate) fn tombstones(&self) -> u64 {
+        self.cluster.status().contexts[0].tombstones
+    }
+}
+
+/// Waits until two nodes are ready and see each other.
+pub(crate) async fn meet(a: &Node, b: &Node) {
+    tokio::join!(a.cluster.ready(), b.cluster.ready());
+    let (name_a, name_b) = ([a.cluster.name()], [b.cluster.name()]);
+    tokio::join!(a.sees(&name_b), b.sees(&name_a));
+}
+
+/// Waits for a state, for long on the paused clock.
+pub(crate) async fn until(what: &str, is_so: impl FnMut() -> bool) {
+    within(what, Duration::from_secs(200), is_so).await;
+}
+
+/// Waits for a state that has to come in time.
+pub(crate) async fn within(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(limit, waited).await;
+    waited.unwrap_or_else(|_| panic!("not within {limit:?}: {what}"));
+}
+
+/// How many sessions a node's application was told of that ended, by now; all must have ended so.
+pub(crate) async fn ends(events: &mut Events, so: SessionEnd) -> usize {
+    let mut ends = 0;
+    while let Ok(event) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+        if let Some(Event::SessionDestroyed { why, .. }) = event {
+            assert_eq!(why, so);
+            ends += 1;
+        }
+    }
+    ends
 }
