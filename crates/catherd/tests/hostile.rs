@@ -152,6 +152,7 @@ impl Peer {
             counter_heard: 0,
             silence: Duration::ZERO,
             settings: 0,
+            heard: Vec::new(),
         }))
         .await;
         host.spawn(beat(host.clone()));

@@ -84,6 +84,7 @@ impl Stranger {
             counter_heard: 0,
             silence: Duration::ZERO,
             settings: 0,
+            heard: Vec::new(),
         };
         connection.say(&Message::Welcome(welcome)).await;
         connection

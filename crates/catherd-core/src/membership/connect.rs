@@ -158,6 +158,7 @@ impl Membership {
             counter_heard,
             silence,
             settings: self.config.settings,
+            heard: self.heard(now),
         })
     }
 
@@ -279,6 +280,7 @@ impl Membership {
         peer.is_verified = true;
         peer.alive_at = now;
         peer.refused = None;
+        peer.hears.clone_from(&welcome.heard);
         let was_open = peer.is_outgoing_open();
         if !was_open {
             peer.outgoing = Outgoing::Open { since: now };

@@ -3,8 +3,9 @@
 use super::effect::Effect;
 use super::machine::Membership;
 use super::peer::{Contender, RetiredReason};
-use crate::message::{Heartbeat, Protocols};
+use crate::message::{HEARD_MAX, Heartbeat, Protocols};
 use crate::time::Time;
+use crate::version::Incarnation;
 
 impl Membership {
     /// A heartbeat came in from the group; its MAC was checked.
@@ -22,7 +23,8 @@ impl Membership {
         if self.heartbeat_at <= now {
             self.heartbeat_at = now + self.config.frequency;
         }
-        let heartbeat = self.heartbeat(now, HEARD_MAX);
+        let heard = self.heard(now);
+        let heartbeat = self.heartbeat(now, heard);
         self.push(Effect::SendHeartbeat(heartbeat));
     }
 
@@ -57,7 +59,10 @@ impl Membership {
         peer.counter = heartbeat.counter;
         peer.heard_at = Some(now);
         peer.alive_at = now;
-        peer.hears.clone_from(&heartbeat.heard);
+        // An answer may have no list, though its sender hears many.
+        if !heartbeat.heard.is_empty() {
+            peer.hears.clone_from(&heartbeat.heard);
+        }
         if let Some(probe) = &mut peer.probe {
             probe.is_heard_since = true;
         }
@@ -108,25 +113,37 @@ impl Membership {
     /// The newcomer hears of us at once, not with our next heartbeat.
     ///
     /// Once for each that becomes known, and their number is bounded, so a flood is not answered
-    /// by a flood. Our list is no longer than theirs; that the whole datagram is not, the caller
-    /// sees to, who knows its bytes. So it has no wall clock if theirs has none.
+    /// by a flood. Our list is left out if it is longer than theirs; that the whole datagram is not
+    /// longer, the caller sees to, who knows its bytes. So it has no wall clock if theirs has none.
     fn answer_heartbeat(&mut self, now: Time, heartbeat: &Heartbeat) {
         self.counters.heartbeats_answered += 1;
-        let mut answer = self.heartbeat(now, heartbeat.heard.len().min(HEARD_MAX));
+        let mut heard = self.heard(now);
+        if heard.len() > heartbeat.heard.len() {
+            heard.clear();
+        }
+        let mut answer = self.heartbeat(now, heard);
         if heartbeat.wall_ms.is_none() {
             answer.wall_ms = None;
         }
         self.push(Effect::AnswerHeartbeat(answer));
     }
 
-    fn heartbeat(&mut self, now: Time, heard_max: usize) -> Heartbeat {
-        self.counter += 1;
-        self.counters.heartbeats_sent += 1;
-        self.sent.note(self.counter, now);
+    /// Whom this node hears: as many as a heartbeat may name.
+    pub(super) fn heard(&self, now: Time) -> Vec<Incarnation> {
         let heard = self.peers.values().filter(|peer| {
             peer.heard_at
                 .is_some_and(|heard_at| now < heard_at + self.config.drop_time)
         });
+        heard
+            .map(|peer| peer.who.incarnation)
+            .take(HEARD_MAX)
+            .collect()
+    }
+
+    fn heartbeat(&mut self, now: Time, heard: Vec<Incarnation>) -> Heartbeat {
+        self.counter += 1;
+        self.counters.heartbeats_sent += 1;
+        self.sent.note(self.counter, now);
         Heartbeat {
             cluster: self.config.cluster.clone(),
             name: self.myself.name.clone(),
@@ -136,14 +153,8 @@ impl Membership {
             domain: self.myself.domain.clone(),
             state: self.state,
             protocols: Protocols::OURS,
-            heard: heard
-                .map(|peer| peer.who.incarnation)
-                .take(heard_max)
-                .collect(),
+            heard,
             wall_ms: self.wall_ms(now),
         }
     }
 }
-
-/// See [`Heartbeat::heard`].
-const HEARD_MAX: usize = 64;

@@ -12,7 +12,7 @@ use super::names::Namesake;
 use super::peer::{Contender, Outgoing, Peer, Retired, RetiredReason};
 use super::pulse::{Pulse, Sent};
 use super::view::{Member, View};
-use crate::message::{MemberState, Refusal};
+use crate::message::{HEARD_MAX, MemberState, Refusal};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -222,12 +222,25 @@ impl Membership {
         self.state
     }
 
-    /// Whether everybody who was heard is in the view, or cannot be met: a node that starts waits
-    /// for this.
+    /// How far this node has met the others: a node that starts waits for it.
+    pub fn met(&self) -> Met {
+        let is_ready = |peer: &Peer| peer.is_in_view && peer.state == MemberState::Ready;
+        let tells_all = |peer: &Peer| peer.hears.len() < HEARD_MAX;
+        let mut ready = self.peers.values().filter(|peer| is_ready(peer)).peekable();
+        if !self.is_settled() {
+            Met::NotAll
+        } else if ready.peek().is_some() && ready.all(tells_all) && !self.is_any_unmet() {
+            Met::Everybody
+        } else {
+            Met::AllHeard
+        }
+    }
+
+    /// Whether everybody who was heard is in the view, or cannot be met.
     ///
     /// Who refuses this node because of its name may only not have noticed yet that the process
     /// before it has ended.
-    pub fn is_settled(&self) -> bool {
+    fn is_settled(&self) -> bool {
         let is_decided = |peer: &Peer| match peer.refused {
             Some((Refusal::NameTaken | Refusal::Leaving, _)) => false,
             Some(_) => true,
@@ -383,6 +396,19 @@ impl Membership {
             Outgoing::Closed { .. } | Outgoing::Open { .. } => silent_at,
         })
     }
+}
+
+/// How far a node has met the others.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Met {
+    /// Not everybody who was heard.
+    NotAll,
+    /// Everybody who was heard, or they cannot be met. More may be heard until each had the time
+    /// for a heartbeat.
+    AllHeard,
+    /// A ready member is among them, and whomever it and the others hear was met: there is nobody
+    /// to wait for.
+    Everybody,
 }
 
 impl From<&Myself> for MemberName {

@@ -35,7 +35,7 @@ pub use counters::MembershipCounters;
 pub use effect::{
     ConnectFailure, Direction, Effect, GoneCause, MemberEvent, MemberName, SuspectCause,
 };
-pub use machine::Membership;
+pub use machine::{Membership, Met};
 pub use missing::{Absence, MissingMember};
 pub use pulse::Pulse;
 pub use view::{Member, View};

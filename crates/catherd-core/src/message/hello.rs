@@ -8,6 +8,9 @@ use crate::version::Incarnation;
 /// A heartbeat datagram is at most this long, so that it fits any path unfragmented.
 pub const HEARTBEAT_BYTES_MAX: usize = 1200;
 
+/// A heartbeat or a welcome names at most so many whom its sender hears.
+pub const HEARD_MAX: usize = 64;
+
 /// The versions of the protocol that a node speaks, both ends included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Protocols {
@@ -57,7 +60,8 @@ pub struct Heartbeat {
     pub state: MemberState,
     /// What it speaks.
     pub protocols: Protocols,
-    /// Whom it hears: as many incarnations as fit, at most 64.
+    /// Whom it hears: at most [`HEARD_MAX`]; from one who hears as many there
+    /// may be more. In an answer to a heartbeat it may be empty all the same.
     pub heard: Vec<Incarnation>,
     /// Its wall clock, in milliseconds since the beginning of 1970 (UTC); `None` if it does not
     /// say. Nothing is ordered by it.
@@ -121,6 +125,8 @@ pub struct Welcome {
     pub silence: Duration,
     /// A digest of the settings that must agree within a cluster.
     pub settings: u64,
+    /// Whom it hears: as in a [`Heartbeat`].
+    pub heard: Vec<Incarnation>,
 }
 
 /// Why a hello was not accepted.

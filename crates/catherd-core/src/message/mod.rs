@@ -13,6 +13,7 @@ mod wire;
 pub use codec::{Answer, DecodeError, Message, encode_fragments};
 pub use frame::{FrameError, FrameKind, FrameReader, Head, put_fragments_head, put_frame};
 pub use hello::{
-    HEARTBEAT_BYTES_MAX, Heartbeat, Hello, MemberState, Protocols, Purpose, Refusal, Welcome,
+    HEARD_MAX, HEARTBEAT_BYTES_MAX, Heartbeat, Hello, MemberState, Protocols, Purpose, Refusal,
+    Welcome,
 };
 pub use mac::ClusterKey;

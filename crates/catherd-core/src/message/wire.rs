@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::hello::HEARD_MAX;
 use super::limits::Shape;
 use crate::expiry::Inquiry;
 use crate::session::Principal as User;
@@ -38,7 +39,7 @@ pub(super) struct Heartbeat {
 
 pub(super) const HEARTBEAT: Shape = Shape {
     nested: &[],
-    leaves: &[(1, 64), (2, 64), (5, 64), (6, 64), (10, 64 * 8)],
+    leaves: &[(1, 64), (2, 64), (5, 64), (6, 64), (10, HEARD_MAX * 8)],
     plain_max: 64,
 };
 
@@ -96,11 +97,13 @@ pub(super) struct Welcome {
     pub(super) silence_ms: u64,
     #[prost(fixed64, tag = "7")]
     pub(super) settings: u64,
+    #[prost(fixed64, repeated, packed = "true", tag = "8")]
+    pub(super) heard: Vec<u64>,
 }
 
 pub(super) const WELCOME: Shape = Shape {
     nested: &[],
-    leaves: &[(2, 64)],
+    leaves: &[(2, 64), (8, HEARD_MAX * 8)],
     plain_max: 64,
 };
 

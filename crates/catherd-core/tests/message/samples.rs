@@ -181,6 +181,7 @@ pub(crate) fn welcome() -> Welcome {
         counter_heard: 42,
         silence: Duration::from_millis(90),
         settings: 0xfeed_beef,
+        heard: vec![incarnation(0x0a0a), incarnation(0x0c0c)],
     }
 }
 
@@ -607,6 +608,7 @@ fn any_welcome() -> impl Strategy<Value = Message> {
                 counter_heard,
                 silence,
                 settings,
+                heard: says.heard,
             })
         })
 }

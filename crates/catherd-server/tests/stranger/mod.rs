@@ -95,6 +95,7 @@ impl Stranger {
             counter_heard: 0,
             silence: Duration::ZERO,
             settings: 0,
+            heard: Vec::new(),
         }));
         connection
     }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use catherd::core::key::Key;
+use catherd::core::membership::Met;
 use catherd::core::message::Message;
 use catherd::core::sync::{Comparison, Due, Join, Look, Marks, Pull, Scope, Summaries};
 use catherd::core::version::Incarnation;
@@ -73,12 +74,17 @@ async fn join(me: &Me) {
             Some((node.pauses(), node.joining.0, node.joining.1))
         })
         .await;
-    me.sleep_until(heard_by).await;
-    me.act(|world| world.wake_at(process, met_by)).await;
+    me.act(|world| {
+        world.wake_at(process, heard_by);
+        world.wake_at(process, met_by);
+    })
+    .await;
     me.until(|world| {
         let time = world.time(process);
         let node = world.node(process);
-        let is_met = node.membership.is_settled() || time >= met_by;
+        let met = node.membership.met();
+        let is_met =
+            met == Met::Everybody || (met == Met::AllHeard && time >= heard_by) || time >= met_by;
         (is_met || node.pauses() != pauses).then_some(())
     })
     .await;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use catherd_core::membership::{
-    ConnectFailure, Direction, Effect, Membership, MissingMember, Pulse,
+    ConnectFailure, Direction, Effect, Membership, Met, MissingMember, Pulse,
 };
 use catherd_core::message::{Heartbeat, Hello, MemberState, Message, Purpose, Refusal, Welcome};
 use catherd_core::time::Time;
@@ -448,7 +448,7 @@ impl<E: Env> Driver<E> {
 
     fn publish(&self) {
         let view = view_of(&self.membership);
-        self.shared.publish(view, self.membership.is_settled());
+        self.shared.publish(view, self.membership.met());
         self.shared.count(self.membership.counters());
         self.shared.note_clocks(self.membership.clocks());
         // Behind the view: a request that goes on by this stamp sees the view that belongs to it.
@@ -509,7 +509,8 @@ impl<E: Env> Driver<E> {
             incoming.close();
         }
         self.membership.leave(self.env.now());
-        self.shared.publish(view_of(&self.membership), true);
+        self.shared
+            .publish(view_of(&self.membership), Met::Everybody);
         self.shared.stamp.leave();
         self.shared.closed.notify_waiters();
     }

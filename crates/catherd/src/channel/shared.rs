@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::link::OutboxConfig;
-use catherd_core::membership::MembershipCounters;
+use catherd_core::membership::{MembershipCounters, Met};
 use catherd_core::message::ClusterKey;
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) link_count: watch::Sender<usize>,
     pub(super) view: watch::Sender<Arc<View>>,
     /// Whether all that has been heard has been met.
-    pub(super) met: watch::Sender<bool>,
+    pub(super) met: watch::Sender<Met>,
     pub(super) counters: Mutex<BTreeMap<String, u64>>,
     /// How many milliseconds the wall clock of each member is ahead.
     pub(super) clocks: Mutex<BTreeMap<Incarnation, i64>>,
@@ -107,7 +107,7 @@ impl Shared {
             links: RwLock::default(),
             link_count: watch::Sender::new(0),
             view: watch::Sender::new(Arc::new(view)),
-            met: watch::Sender::new(false),
+            met: watch::Sender::new(Met::NotAll),
             counters: Mutex::default(),
             clocks: Mutex::default(),
         }
@@ -211,11 +211,11 @@ impl Shared {
         };
     }
 
-    pub(super) fn publish(&self, view: View, met: bool) {
-        if !met {
+    pub(super) fn publish(&self, view: View, met: Met) {
+        if met == Met::NotAll {
             // Before the view: whoever sees that this node joins again must not take what was met
             // before for what is to be met.
-            self.met.send_replace(false);
+            self.met.send_replace(met);
         }
         self.view.send_if_modified(|published| {
             let changed = **published != view;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::{Frame, OutboxConfig, Outcome, Ticket as FrameTicket};
-use catherd_core::membership::{Membership, MembershipConfig, Myself, Pulse};
+use catherd_core::membership::{Membership, MembershipConfig, Met, Myself, Pulse};
 use catherd_core::message::{ClusterKey, Message};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::time::Time;
@@ -280,11 +280,15 @@ impl Channel for TcpChannel {
         let sleep = Arc::clone(&self.shared.surroundings);
         let Joining { heard_by, met_by } = self.shared.joining();
         async move {
-            sleep.sleep_until(heard_by).await;
+            // The sender lives as long as the channel.
             tokio::select! {
                 biased;
-                // The sender lives as long as the channel.
-                _ = met.wait_for(|met| *met) => {}
+                _ = met.wait_for(|met| *met == Met::Everybody) => return,
+                () = sleep.sleep_until(heard_by) => {}
+            }
+            tokio::select! {
+                biased;
+                _ = met.wait_for(|met| *met >= Met::AllHeard) => {}
                 () = sleep.sleep_until(met_by) => {}
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::MemberEvent;
+use super::super::{MemberEvent, Met};
 use super::cluster::{Cluster, FREQUENCY};
-use crate::message::MemberState;
+use super::single::{at, heartbeat, hello, incarnation, meet, single, welcome};
+use crate::message::{HEARD_MAX, Heartbeat, MemberState, Welcome};
 
 #[test]
 fn a_second_node_and_the_first_are_members_of_each_other_within_milliseconds() {
@@ -112,4 +113,57 @@ fn heartbeats_that_are_lost_delay_a_join_and_no_more() {
     for index in 0..3 {
         assert_eq!(cluster.view(index).len(), 2);
     }
+}
+
+#[test]
+fn who_was_welcomed_by_a_ready_member_and_has_met_whom_it_hears_waits_for_nobody() {
+    let mut core = single();
+    let b = Welcome {
+        state: MemberState::Ready,
+        heard: vec![incarnation(1), incarnation(3)],
+        ..welcome("b", 2)
+    };
+    core.handle_hello(at(1), &hello("b", 2)).unwrap();
+    assert_eq!(core.met(), Met::NotAll, "b was heard");
+    assert!(core.handle_welcome(at(2), incarnation(2), &b));
+    assert_eq!(core.met(), Met::AllHeard, "b hears c");
+    meet(&mut core, at(3), "c", 3);
+    assert_eq!(core.met(), Met::Everybody);
+}
+
+#[test]
+fn among_those_that_start_nobody_knows_whether_there_are_more() {
+    let mut core = single();
+    assert_eq!(core.met(), Met::AllHeard, "there is nobody yet");
+    meet(&mut core, at(1), "b", 2);
+    assert_eq!(core.met(), Met::AllHeard);
+}
+
+#[test]
+fn who_hears_as_many_as_it_may_name_may_hear_more() {
+    let mut core = single();
+    let b = Welcome {
+        state: MemberState::Ready,
+        heard: vec![incarnation(1); HEARD_MAX],
+        ..welcome("b", 2)
+    };
+    core.handle_hello(at(1), &hello("b", 2)).unwrap();
+    assert!(core.handle_welcome(at(2), incarnation(2), &b));
+    assert_eq!(core.met(), Met::AllHeard);
+}
+
+#[test]
+fn an_answer_without_a_list_does_not_say_that_its_sender_hears_nobody() {
+    let mut core = single();
+    meet(&mut core, at(1), "b", 2);
+    let hears = |counter, heard: &[u64]| Heartbeat {
+        heard: heard.iter().copied().map(incarnation).collect(),
+        ..heartbeat("b", 2, counter)
+    };
+    core.handle_heartbeat(at(2), &hears(1, &[1, 3]));
+    assert!(core.is_any_unmet());
+    core.handle_heartbeat(at(3), &hears(2, &[]));
+    assert!(core.is_any_unmet());
+    core.handle_heartbeat(at(4), &hears(3, &[1]));
+    assert!(!core.is_any_unmet());
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::{Effect, GoneCause, MemberEvent, Membership, Pulse};
+use super::super::{Effect, GoneCause, MemberEvent, Membership, Met, Pulse};
 use super::single::{at, effects, events, heartbeat, hello, incarnation, meet, single, welcome};
 use crate::message::{MemberState, Refusal};
 
@@ -33,7 +33,7 @@ fn whoever_was_stopped_closes_every_link_and_joins_again() {
     assert!(core.handle_pulse(pulse(9000)));
     assert_eq!(core.state(), MemberState::Joining);
     assert!(core.view().members.is_empty());
-    assert!(!core.is_settled(), "b is to be met");
+    assert_eq!(core.met(), Met::NotAll, "b is to be met");
     let done = effects(&mut core);
     let [
         Effect::Event(MemberEvent::Paused(pause)),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::hello::{Hello, MemberState, Protocols, Purpose, Refusal, Welcome};
+use super::super::hello::{HEARD_MAX, Hello, MemberState, Protocols, Purpose, Refusal, Welcome};
 use super::super::wire;
 use super::DecodeError;
 use crate::version::Incarnation;
@@ -29,6 +29,19 @@ pub(super) fn incarnation(bits: u64) -> Result<Incarnation, DecodeError> {
     } else {
         Ok(Incarnation::from_bits(bits))
     }
+}
+
+/// Those that fit.
+pub(super) fn to_heard(heard: &[Incarnation]) -> Vec<u64> {
+    heard
+        .iter()
+        .take(HEARD_MAX)
+        .map(|heard| heard.bits())
+        .collect()
+}
+
+pub(super) fn from_heard(heard: Vec<u64>) -> Result<Vec<Incarnation>, DecodeError> {
+    heard.into_iter().map(incarnation).collect()
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, DecodeError> {
@@ -92,6 +105,7 @@ pub(super) fn to_welcome(welcome: &Welcome) -> wire::Welcome {
         counter_heard: welcome.counter_heard,
         silence_ms: millis(welcome.silence),
         settings: welcome.settings,
+        heard: to_heard(&welcome.heard),
     }
 }
 
@@ -104,6 +118,7 @@ pub(super) fn from_welcome(welcome: wire::Welcome) -> Result<Welcome, DecodeErro
         counter_heard: welcome.counter_heard,
         silence: Duration::from_millis(welcome.silence_ms),
         settings: welcome.settings,
+        heard: from_heard(welcome.heard)?,
     })
 }
 

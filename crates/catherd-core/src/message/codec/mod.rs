@@ -406,12 +406,7 @@ impl Heartbeat {
             state: state_number(self.state),
             protocol_min: self.protocols.min,
             protocol_max: self.protocols.max,
-            heard: self
-                .heard
-                .iter()
-                .take(64)
-                .map(|heard| heard.bits())
-                .collect(),
+            heard: greeting::to_heard(&self.heard),
             wall_ms: self.wall_ms,
         };
         let payload = signed(key, &message);
@@ -451,11 +446,7 @@ impl Heartbeat {
                 min: message.protocol_min,
                 max: message.protocol_max,
             },
-            heard: message
-                .heard
-                .into_iter()
-                .map(incarnation)
-                .collect::<Result<_, _>>()?,
+            heard: greeting::from_heard(message.heard)?,
             wall_ms: message.wall_ms,
         })
     }
