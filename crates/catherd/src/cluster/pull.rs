@@ -1,17 +1,20 @@
 //! Gets from one member what differs in one context.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::key::Key;
+use catherd_core::message::Answer;
 use catherd_core::session::Fragment;
 use catherd_core::sync::{Comparison, Look, Marks, Summaries};
 use catherd_core::version::Incarnation;
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
 
 use super::node::Node;
-use crate::channel::{Fetch, Unanswered};
+use crate::channel::{Fetch, Fetched, Unanswered};
 use crate::context::ContextInner;
 
 /// Into how many buckets the tables are folded to be compared.
@@ -22,6 +25,10 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// One fetch asks for at most this many sessions.
 const FETCH_MAX: usize = 256;
+
+/// So many fetches of one member are under way at most: one is being encoded there, one is on its
+/// way, one is being merged here.
+const FETCHES_MAX: usize = 3;
 
 /// How often in a row less is asked for before a member has failed.
 const RETRIES: u32 = 2;
@@ -144,54 +151,91 @@ impl Node {
         }));
     }
 
+    /// Fetches and merges these sessions, with several questions under way: so the member encodes
+    /// while this node decodes and merges.
     async fn fetch_all(
         &self,
         context: &Arc<ContextInner>,
         from: Incarnation,
-        mut keys: Vec<Key>,
+        keys: Vec<Key>,
         meter: &Meter,
     ) -> Result<(), Unanswered> {
-        let (mut most, mut failures) = (FETCH_MAX, 0);
-        while !keys.is_empty() {
-            let batch = &keys[..keys.len().min(most)];
-            let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
-            let deadline = self.surroundings.now() + ANSWER_TIME;
-            let fetch = Fetch {
-                context: context.name.clone(),
-                wanted,
-                route: String::new(),
+        let mut keys = VecDeque::from(keys);
+        let mut asked = FuturesOrdered::new();
+        // Before a member has answered once, its link may be too slow for more than one.
+        let (mut most, mut side_by_side, mut failures) = (FETCH_MAX, 1, 0);
+        loop {
+            while asked.len() < side_by_side && !keys.is_empty() {
+                let batch = keys.drain(..keys.len().min(most)).collect();
+                asked.push_back(self.fetch_batch(context, from, batch));
+            }
+            let Some((batch, fetched)) = asked.next().await else {
+                return Ok(());
             };
-            let mut answers = match self.channel().fetch(from, fetch, deadline).await {
+            let answers = match fetched {
                 Ok(fetched) if fetched.answers.is_empty() => return Err(Unanswered),
                 Ok(fetched) => fetched.answers,
+                // Asked for before it was known that less must be asked for.
+                Err(Unanswered) if batch.len() > most => {
+                    put_back(&mut keys, &batch);
+                    continue;
+                }
                 Err(Unanswered) if failures < RETRIES && batch.len() > 1 => {
                     failures += 1;
                     most = (batch.len() / RETRY_SHARE).max(1);
+                    side_by_side = 1;
+                    put_back(&mut keys, &batch);
                     continue;
                 }
                 Err(Unanswered) => return Err(Unanswered),
             };
             failures = 0;
             most = (most * 2).min(FETCH_MAX);
+            side_by_side = FETCHES_MAX;
             // Members answer in the order of the question, as far as a message goes.
-            let answered = answers.len().min(batch.len());
-            // Before the ends that it led to there: so that the application of this node hears of
-            // those of its own sessions.
-            answers.sort_by_key(|answer| {
-                let fragment = answer.fragment.as_ref();
-                !fragment.is_some_and(Fragment::is_generation)
-            });
-            for answer in answers {
-                let Some(fragment) = answer.fragment else {
-                    continue;
-                };
-                context.apply(&[fragment]);
-                meter.sessions.fetch_add(1, Ordering::Relaxed);
-                let bytes = context.bytes(answer.key) as u64;
-                meter.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            keys.drain(..answered);
+            put_back(&mut keys, &batch[answers.len().min(batch.len())..]);
+            merge(context, answers, meter);
         }
-        Ok(())
+    }
+
+    async fn fetch_batch(
+        &self,
+        context: &ContextInner,
+        from: Incarnation,
+        batch: Vec<Key>,
+    ) -> (Vec<Key>, Result<Fetched, Unanswered>) {
+        let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
+        let deadline = self.surroundings.now() + ANSWER_TIME;
+        let fetch = Fetch {
+            context: context.name.clone(),
+            wanted,
+            route: String::new(),
+        };
+        let fetched = self.channel().fetch(from, fetch, deadline).await;
+        (batch, fetched)
+    }
+}
+
+fn put_back(keys: &mut VecDeque<Key>, batch: &[Key]) {
+    for &key in batch.iter().rev() {
+        keys.push_front(key);
+    }
+}
+
+fn merge(context: &ContextInner, mut answers: Vec<Answer>, meter: &Meter) {
+    // Generations before the ends that they led to there: so that the application of this node
+    // hears of those of its own sessions.
+    answers.sort_by_key(|answer| {
+        let fragment = answer.fragment.as_ref();
+        !fragment.is_some_and(Fragment::is_generation)
+    });
+    for answer in answers {
+        let Some(fragment) = answer.fragment else {
+            continue;
+        };
+        context.apply(&[fragment]);
+        meter.sessions.fetch_add(1, Ordering::Relaxed);
+        let bytes = context.bytes(answer.key) as u64;
+        meter.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }

@@ -116,7 +116,8 @@ impl SessionTable {
     /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
     /// a cell may wait for the map.
     fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
-        let cells = self.cells.iter().filter(|cell| wanted(cell.key));
+        // By the key in the map: that in the cell is elsewhere in memory.
+        let cells = self.cells.iter().filter(|cell| wanted(*cell.key()));
         cells.map(|cell| Arc::clone(&cell)).collect()
     }
 
