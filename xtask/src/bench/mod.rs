@@ -68,7 +68,10 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         options,
         plan,
         rows,
-        binary: setup::build()?,
+        binary: match &options.binary {
+            Some(binary) => setup::exists(binary)?,
+            None => setup::build()?,
+        },
         work: setup::exists(&work)?,
         measures: Vec::new(),
         problems: Vec::new(),

@@ -1,5 +1,6 @@
 //! What the command is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -16,9 +17,12 @@ pub(crate) struct Options {
     /// Some twenty minutes, for the record: everything, into docs/performance.md and bench/results
     #[arg(long, conflicts_with_all = ["against", "only", "users", "sizes", "modes", "peers"])]
     pub(super) full: bool,
-    /// Compares with another revision, built in a copy of its own
-    #[arg(long, value_name = "REV")]
+    /// Compares with another revision, built in a copy of its own, or with a build at this path
+    #[arg(long, value_name = "REV or PATH")]
     pub(super) against: Option<String>,
+    /// Measures this build of the command instead of building one
+    #[arg(long, value_name = "PATH", conflicts_with = "full")]
+    pub(super) binary: Option<PathBuf>,
     /// Only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,

@@ -144,8 +144,12 @@ pub(super) fn build() -> Result<PathBuf, String> {
     exists(&target().join("release/catherd"))
 }
 
-/// Builds the command as it is at a revision, in a copy of its own; its path.
+/// Builds the command as it is at a revision, in a copy of its own; its path. What is the path of a
+/// file is a build already.
 pub(super) fn build_at(revision: &str) -> Result<PathBuf, String> {
+    if Path::new(revision).is_file() {
+        return exists(Path::new(revision));
+    }
     let resolve = ["rev-parse", "--verify", "--end-of-options"];
     let mut git = Command::new("git");
     let git = git.current_dir(root()).args(resolve);

@@ -47,6 +47,8 @@ pub(super) struct Link {
     keep_alive: KeepAlive,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
+    /// Whether the last write of a link had more than one frame.
+    gathers: Arc<AtomicBool>,
     /// The link is free while at most so many bytes and frames are queued.
     free: (usize, usize),
     /// Something was marked since the link was free.
@@ -115,6 +117,7 @@ impl Link {
             ack_timeout: shared.outbox.ack_timeout,
             keep_alive,
             is_stirred: AtomicBool::new(false),
+            gathers: Arc::clone(&shared.gathers),
             free: (
                 shared.outbox.queue_bytes_max / share,
                 shared
@@ -514,6 +517,8 @@ impl Link {
                 }
             }
             inner.outbox.written(now);
+            let gathers = inner.outbox.last_write_frames() > 1;
+            self.gathers.store(gathers, Ordering::Relaxed);
         }
     }
 

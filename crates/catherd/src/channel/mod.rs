@@ -106,6 +106,12 @@ pub trait Channel: Debug + Send + Sync + 'static {
         deadline: Time,
     ) -> BoxFuture<'static, Result<Vec<(Key, Duration)>, Unanswered>>;
 
+    /// Whether what is queued at about the same time comes to more than a frame, so that it is worth
+    /// a moment to gather it before it is written.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// Sends a message that is not numbered to every member.
     fn tell_all(&self, message: &Message);
 

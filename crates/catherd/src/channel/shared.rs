@@ -44,6 +44,8 @@ pub(super) struct Shared {
     joining: Mutex<Joining>,
     pub(super) is_closed: AtomicBool,
     links: RwLock<Links>,
+    /// Whether the last write of a link had more than one frame.
+    pub(super) gathers: Arc<AtomicBool>,
     /// How many members there is a link to.
     pub(super) link_count: watch::Sender<usize>,
     pub(super) view: watch::Sender<Arc<View>>,
@@ -108,6 +110,7 @@ impl Shared {
             link_count: watch::Sender::new(0),
             view: watch::Sender::new(Arc::new(view)),
             met: watch::Sender::new(Met::NotAll),
+            gathers: Arc::default(),
             counters: Mutex::default(),
             clocks: Mutex::default(),
         }

@@ -166,6 +166,10 @@ impl Channel for TcpChannel {
         }
     }
 
+    fn gathers(&self) -> bool {
+        self.shared.gathers.load(Ordering::Relaxed)
+    }
+
     fn poll_acknowledged(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Outcome> {
         match self.shared.numbered(ticket.link) {
             Some(link) => link.poll_acknowledged(ticket.frame, cx),

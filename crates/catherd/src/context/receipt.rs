@@ -1,8 +1,8 @@
 //! Who has to acknowledge a write, and who has.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
 use catherd_core::link::Awaited;
 use catherd_core::membership::Absence;
@@ -24,6 +24,8 @@ struct Waits {
     /// What has been confirmed need not be asked again. What was missed must be: a member that
     /// acknowledges late ends the degradation.
     confirmed: AtomicBool,
+    /// So many of the tickets, the first ones, have come to their end.
+    settled: AtomicUsize,
 }
 
 impl Receipt {
@@ -34,6 +36,7 @@ impl Receipt {
             awaited,
             absence: view.absence(),
             confirmed: AtomicBool::new(false),
+            settled: AtomicUsize::new(0),
         }))
     }
 
@@ -44,6 +47,7 @@ impl Receipt {
             awaited,
             absence: self.0.absence,
             confirmed: AtomicBool::new(false),
+            settled: AtomicUsize::new(0),
         }))
     }
 
@@ -57,18 +61,18 @@ impl Receipt {
         if self.0.confirmed.load(Ordering::Relaxed) {
             return Poll::Ready(true);
         }
+        if self.0.awaited != Awaited::Nothing {
+            ready!(self.poll_settled(channel, cx));
+        }
         let outcomes = self.outcomes(channel, cx);
-        match self
+        let confirmed = self
             .0
             .awaited
-            .is_confirmed(outcomes.map(|(_, outcome)| outcome))
-        {
-            Some(confirmed) => {
-                self.0.confirmed.store(confirmed, Ordering::Relaxed);
-                Poll::Ready(confirmed)
-            }
-            None => Poll::Pending,
-        }
+            .is_confirmed(outcomes.map(|(_, outcome)| outcome));
+        // None is open that is waited for.
+        let confirmed = confirmed.unwrap_or(false);
+        self.0.confirmed.store(confirmed, Ordering::Relaxed);
+        Poll::Ready(confirmed)
     }
 
     /// Waits likewise; gives the members that keep it from being confirmed.
@@ -77,20 +81,28 @@ impl Receipt {
         channel: &dyn Channel,
         cx: &mut Context<'_>,
     ) -> Poll<Vec<Incarnation>> {
-        let (mut missed, mut is_open) = (Vec::new(), false);
-        for (member, outcome) in self.outcomes(channel, cx) {
-            is_open |= outcome.is_none();
-            if outcome.is_some_and(|outcome| self.0.awaited.is_missed(outcome)) {
-                missed.push(member);
-            }
-        }
-        if is_open {
-            return Poll::Pending;
-        }
-        Poll::Ready(missed)
+        ready!(self.poll_settled(channel, cx));
+        let is_missed =
+            |outcome: Option<Outcome>| outcome.is_some_and(|it| self.0.awaited.is_missed(it));
+        let outcomes = self.outcomes(channel, cx);
+        let missed = outcomes.filter(|(_, outcome)| is_missed(*outcome));
+        Poll::Ready(missed.map(|(member, _)| member).collect())
     }
 
-    /// What has become of it at each member; `None` where that is open, and the task is woken.
+    /// Waits for one member after the other: whoever waited for all at once would be woken by each.
+    fn poll_settled(&self, channel: &dyn Channel, cx: &mut Context<'_>) -> Poll<()> {
+        let tickets = &self.0.tickets;
+        loop {
+            let settled = self.0.settled.load(Ordering::Relaxed);
+            let Some(&(_, ticket)) = tickets.get(settled) else {
+                return Poll::Ready(());
+            };
+            let _ = ready!(channel.poll_acknowledged(ticket, cx));
+            self.0.settled.fetch_max(settled + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// What has become of it at each member; `None` where that is open.
     fn outcomes<'a>(
         &'a self,
         channel: &'a dyn Channel,

@@ -58,11 +58,21 @@ impl ContextInner {
         }
     }
 
-    /// Commits what is dirty in the session, and queues it for every holder.
+    /// Commits what is dirty in the session, and sends it to every holder; `true` if there was
+    /// anything to send.
+    pub(crate) fn commit(&self, current: &Current) -> bool {
+        let is_queued = self.commit_unwritten(current);
+        if is_queued {
+            self.node.flush_links();
+        }
+        is_queued
+    }
+
+    /// The same, but what is queued stays in the queues until somebody writes them.
     ///
     /// A session that has ended meanwhile, or whose key has another session, is not written: what
-    /// was set is discarded and counted. `true` if anything was sent.
-    pub(crate) fn commit(&self, current: &Current) -> bool {
+    /// was set is discarded and counted.
+    pub(crate) fn commit_unwritten(&self, current: &Current) -> bool {
         let now = self.node.surroundings.now();
         let extent = if self.manager.use_dirty_flag {
             Extent::Changes
@@ -70,7 +80,7 @@ impl ContextInner {
             Extent::Entire
         };
         let key = current.cell.key;
-        let sent = self.table.within(&current.cell, now, |slot| {
+        let queued = self.table.within(&current.cell, now, |slot| {
             if is_it(slot, current) && self.end_if_login_is_over((key, slot), None, now) {
                 self.node.counters.writes_discarded.add(1);
                 return true;
@@ -96,11 +106,7 @@ impl ContextInner {
             slot.receipt = self.queue(now, &[fragment], since, FrameClass::Fragment);
             true
         });
-        let sent = sent == Some(true);
-        if sent {
-            self.node.flush_links();
-        }
-        sent
+        queued == Some(true)
     }
 
     /// Ends the session here and queues its tombstone for every member; the receipt waits for

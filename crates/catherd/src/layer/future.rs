@@ -57,10 +57,36 @@ pin_project! {
         Waiting {
             response: Option<R>,
             finished: Finished,
+            unwritten: Option<Unwritten>,
             request: Arc<session::Request>,
             presented: Option<Presented>,
         },
         Done,
+    }
+}
+
+/// What was queued by a request, and perhaps by others at the same time. Who drops it writes it.
+struct Unwritten {
+    context: Arc<ContextInner>,
+    has_waited: bool,
+}
+
+impl Unwritten {
+    /// Lets other requests go first that can go on at once, if there have been any of late: so one
+    /// write takes the commits of all of them.
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_waited || !self.context.node.channel().gathers() {
+            return Poll::Ready(());
+        }
+        self.has_waited = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.context.node.flush_links();
     }
 }
 
@@ -220,7 +246,11 @@ where
                         .hit(Place::ResponseHeld);
                     Stage::Waiting {
                         response: Some(response),
-                        finished: request.finish(),
+                        finished: request.finish_unwritten(),
+                        unwritten: Some(Unwritten {
+                            context: Arc::clone(this.context),
+                            has_waited: false,
+                        }),
                         request: Arc::clone(request),
                         presented: presented.take(),
                     }
@@ -228,9 +258,14 @@ where
                 StageProject::Waiting {
                     response,
                     finished,
+                    unwritten,
                     request,
                     presented,
                 } => {
+                    if let Some(gathering) = unwritten {
+                        ready!(gathering.poll_gathered(cx));
+                        *unwritten = None;
+                    }
                     let degraded = ready!(poll_degraded(request, finished, cx));
                     let mut response = response.take().expect("polled once to its end");
                     set_headers(

@@ -80,6 +80,13 @@ impl Request {
     /// Does what the request has asked for: ends, moves, commits. May be called again, for what a
     /// streamed body changes.
     pub(crate) fn finish(&self) -> Finished {
+        let finished = self.finish_unwritten();
+        self.context.node.flush_links();
+        finished
+    }
+
+    /// The same, but a commit stays in the queues of the links until they are written.
+    pub(crate) fn finish_unwritten(&self) -> Finished {
         let mut bound = self.bound.lock();
         let changed = self.dirty.swap(false, Ordering::Relaxed);
         let mut ends = Vec::new();
@@ -98,7 +105,7 @@ impl Request {
                     }
                 }
                 None if self.commits(&current, changed, bound.is_new) => {
-                    bound.sent |= self.context.commit(&current);
+                    bound.sent |= self.context.commit_unwritten(&current);
                 }
                 None => {}
             }

@@ -129,6 +129,8 @@ pub struct Outbox {
     measured: Option<(u64, Time)>,
     round_trip: Option<Duration>,
     queued_for: Duration,
+    /// How many numbered frames were given out together at last.
+    last_write_frames: usize,
     counters: Counters,
 }
 
@@ -217,6 +219,7 @@ impl Outbox {
             measured: None,
             round_trip: None,
             queued_for: Duration::ZERO,
+            last_write_frames: 0,
             counters: Counters::default(),
         }
     }
@@ -335,6 +338,7 @@ impl Outbox {
         self.control_bytes = 0;
         if self.may_write() {
             let first = out.len();
+            let written_before = self.written.len();
             let mut queued_for = None;
             while out.len() - first < WRITE_BYTES_MAX && self.written.len() < UNACKNOWLEDGED_MAX {
                 let Some((ticket, payload)) = self.next_frame() else {
@@ -348,6 +352,10 @@ impl Outbox {
                 self.tickets.set_written(ticket, payload.len());
             }
             self.queued_for = queued_for.unwrap_or(self.queued_for);
+            let frames = self.written.len() - written_before;
+            if frames > 0 {
+                self.last_write_frames = frames;
+            }
         }
         let len = out.len() - before;
         self.counters.written_bytes += len as u64;
@@ -384,6 +392,11 @@ impl Outbox {
                 self.is_settled |= self.tickets.settle(ticket, Outcome::Acknowledged);
             }
         }
+    }
+
+    /// How many numbered frames the last write had that had any; 0 before the first.
+    pub fn last_write_frames(&self) -> usize {
+        self.last_write_frames
     }
 
     /// What has become of a frame; `None` while it is to be waited for.
