@@ -65,7 +65,7 @@ fn merge(table: &PlainTable, fragment: &Fragment, rules: &Rules) {
         (Some(Entry::Live(before)), Some(Entry::Live(after))) => {
             assert!(before.seen().is_within(after.seen()), "`seen` fell");
             for (slot, register) in before.registers() {
-                let version = after.register(slot).map(|after| after.version);
+                let version = after.register(&slot).map(|after| after.version);
                 assert!(version.is_none_or(|version| version >= register.version));
             }
         }
