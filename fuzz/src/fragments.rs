@@ -80,7 +80,10 @@ fn merge(table: &PlainTable, fragment: &Fragment, rules: &Rules) {
         (Some(_), None) => panic!("a merge removed an entry"),
     }
     if let Some(Entry::Live(state)) = &after {
-        let removals = state.registers().iter().filter(|(_, r)| r.value.is_none());
+        let removals = state
+            .registers()
+            .into_iter()
+            .filter(|(_, r)| r.value.is_none());
         assert!(removals.count() <= rules.removals_kept);
     }
 }
