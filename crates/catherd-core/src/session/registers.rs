@@ -5,10 +5,10 @@
 //! block, which a change makes anew. Values above [`Registers::PACKED_MAX`] stay outside, shared
 //! with whatever sends them, so that making a block anew copies little.
 //!
-//! A register in the block: a byte of flags; a number of 4 bytes, or a name and its length of 2;
-//! fence, revision and writer in 20 bytes, unless they are those of the register before; of a
-//! value here its length of 2 bytes, from [`HASHED_MIN`] on its hash of 8, and its bytes. All
-//! little endian.
+//! A register in the block: a byte of flags; a number, or a name and its length; fence, revision
+//! and the 8 bytes of the writer, unless they are those of the register before; of a value here
+//! its length, from [`HASHED_MIN`] on its hash of 8 bytes, and its bytes. Numbers and lengths have
+//! 7 bits a byte, the lowest first, with the highest bit set of each byte but the last.
 
 use std::cmp::Ordering;
 
@@ -21,8 +21,9 @@ use crate::version::{Incarnation, Version};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registers {
     block: Box<[u8]>,
-    /// The large values, in the order of their registers.
-    large: Box<[Value]>,
+    /// The large values, in the order of their registers. In a box, for mostly there is none.
+    #[expect(clippy::box_collection, reason = "of most sessions it is one word")]
+    large: Option<Box<Vec<Value>>>,
 }
 
 /// A register where it lies: in a block, or in a fragment.
@@ -80,14 +81,14 @@ impl Registers {
         }
         Self {
             block: block.into_boxed_slice(),
-            large: large.into_boxed_slice(),
+            large: (count_large > 0).then(|| Box::new(large)),
         }
     }
 
     pub(super) fn iter(&self) -> Iter<'_> {
         Iter {
             block: &self.block,
-            large: self.large.iter(),
+            large: self.large.as_deref().map_or(&[][..], Vec::as_slice).iter(),
             version: None,
         }
     }
@@ -143,15 +144,19 @@ impl<'a> Seen<'a> {
 
     fn packed_len(&self, before: Option<Version>) -> usize {
         let slot = match self.slot {
-            SlotRef::Property(_) => 4,
+            SlotRef::Property(number) => number_len(number.into()),
             SlotRef::Principal => 0,
-            SlotRef::Attribute(name) => 2 + name.len(),
+            SlotRef::Attribute(name) => number_len(name.len() as u64) + name.len(),
         };
-        let version = if before == Some(self.version) { 0 } else { 20 };
+        let version = if before == Some(self.version) {
+            0
+        } else {
+            number_len(self.version.fence.into()) + number_len(self.version.revision) + 8
+        };
         let value = match self.value {
             Some(value) if !self.is_large() => {
                 let len = value.as_bytes().len();
-                2 + len + if len < HASHED_MIN { 0 } else { 8 }
+                number_len(len as u64) + len + if len < HASHED_MIN { 0 } else { 8 }
             }
             Some(_) | None => 0,
         };
@@ -159,7 +164,6 @@ impl<'a> Seen<'a> {
     }
 
     fn put(&self, before: Option<Version>, block: &mut Vec<u8>, large: &mut Vec<Value>) {
-        let short = |len| u16::try_from(len).expect("names and packed values are short");
         let kind = match self.slot {
             SlotRef::Property(_) => PROPERTY,
             SlotRef::Principal => PRINCIPAL,
@@ -173,16 +177,16 @@ impl<'a> Seen<'a> {
                 | flag(self.is_large(), IS_LARGE),
         );
         match self.slot {
-            SlotRef::Property(number) => block.extend_from_slice(&number.to_le_bytes()),
+            SlotRef::Property(number) => put_number(block, number.into()),
             SlotRef::Principal => {}
             SlotRef::Attribute(name) => {
-                block.extend_from_slice(&short(name.len()).to_le_bytes());
+                put_number(block, name.len() as u64);
                 block.extend_from_slice(name);
             }
         }
         if has_version {
-            block.extend_from_slice(&self.version.fence.to_le_bytes());
-            block.extend_from_slice(&self.version.revision.to_le_bytes());
+            put_number(block, self.version.fence.into());
+            put_number(block, self.version.revision);
             block.extend_from_slice(&self.version.writer.bits().to_le_bytes());
         }
         match self.value {
@@ -190,7 +194,7 @@ impl<'a> Seen<'a> {
             Some(value) if self.is_large() => large.push(value.to_value()),
             Some(value) => {
                 let bytes = value.as_bytes();
-                block.extend_from_slice(&short(bytes.len()).to_le_bytes());
+                put_number(block, bytes.len() as u64);
                 if bytes.len() >= HASHED_MIN {
                     block.extend_from_slice(&value.hash().to_le_bytes());
                 }
@@ -258,6 +262,25 @@ impl PartialEq for ValueRef<'_> {
     }
 }
 
+/// In a byte of a number: others follow.
+const MORE: u8 = 0x80;
+
+fn put_number(block: &mut Vec<u8>, number: u64) {
+    let mut rest = number;
+    while rest > 0x7f {
+        let [low, ..] = rest.to_le_bytes();
+        block.push(low | MORE);
+        rest >>= 7;
+    }
+    let [low, ..] = rest.to_le_bytes();
+    block.push(low);
+}
+
+fn number_len(number: u64) -> usize {
+    let bits = (u64::BITS - number.leading_zeros()).max(1);
+    bits.div_ceil(7) as usize
+}
+
 /// Goes over a block.
 #[derive(Clone, Debug)]
 pub(super) struct Iter<'a> {
@@ -279,8 +302,21 @@ impl<'a> Iter<'a> {
         *taken
     }
 
-    fn short(&mut self) -> usize {
-        usize::from(u16::from_le_bytes(self.array()))
+    fn number(&mut self) -> u64 {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let [byte] = self.array();
+            number |= u64::from(byte & !MORE) << shift;
+            if byte & MORE == 0 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    /// A number that was one of 32 bits when it was packed.
+    fn small(&mut self) -> u32 {
+        u32::try_from(self.number()).expect("it was packed here")
     }
 }
 
@@ -293,17 +329,17 @@ impl<'a> Iterator for Iter<'a> {
         }
         let [flags] = self.array();
         let slot = match flags & KIND {
-            PROPERTY => SlotRef::Property(u32::from_le_bytes(self.array())),
+            PROPERTY => SlotRef::Property(self.small()),
             PRINCIPAL => SlotRef::Principal,
             _ => {
-                let len = self.short();
+                let len = self.small() as usize;
                 SlotRef::Attribute(self.take(len))
             }
         };
         if flags & HAS_VERSION != 0 {
             self.version = Some(Version {
-                fence: u32::from_le_bytes(self.array()),
-                revision: u64::from_le_bytes(self.array()),
+                fence: self.small(),
+                revision: self.number(),
                 writer: Incarnation::from_bits(u64::from_le_bytes(self.array())),
             });
         }
@@ -312,7 +348,7 @@ impl<'a> Iterator for Iter<'a> {
         } else if flags & IS_LARGE != 0 {
             self.large.next().map(ValueRef::Shared)
         } else {
-            let len = self.short();
+            let len = self.small() as usize;
             let hash = (len >= HASHED_MIN).then(|| u64::from_le_bytes(self.array()));
             Some(ValueRef::Packed(self.take(len), hash))
         };
@@ -367,6 +403,23 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_every_length_come_back() {
+        let mut packed = Registers::default();
+        let revisions = (0..56).flat_map(|bits| [1_u64 << bits, (1 << bits) + 77]);
+        let all: Vec<_> = (0_u32..)
+            .zip(revisions)
+            .map(|(number, revision)| {
+                let slot = Slot::Property(number.wrapping_mul(76_543_217) >> (number % 32));
+                (slot, register(revision, Some(number as usize)))
+            })
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .collect();
+        packed.put(&all);
+        assert_eq!(packed.to_vec(), all);
+    }
 
     fn register(revision: u64, len: Option<usize>) -> Register {
         Register {

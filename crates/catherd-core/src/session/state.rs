@@ -21,32 +21,28 @@ pub struct State {
     pub(super) registers: Registers,
     /// Every write up to here is in the copy, or what replaced it.
     pub(super) seen: Vector,
-    /// What is missing; mostly nothing is.
-    gaps: Option<Box<Gaps>>,
+    /// What few sessions have, and none for long.
+    rare: Option<Box<Rare>>,
     /// How many members this node had declared gone at its last commit to this copy.
     pub(super) tally: u32,
     pub(super) last_access: Time,
     /// When it was created. Copies that differ agree on the earlier: a session only grows older.
     pub(super) created: Time,
-    /// Sorted by slot. In a box, for it is empty but for the time of a request.
-    #[expect(
-        clippy::box_collection,
-        reason = "of all sessions few are being changed"
-    )]
-    dirty: Option<Box<Vec<(Slot, Option<Value>)>>>,
     /// Bytes of names and values as the application sees them; what is above 4 GiB, which no
     /// frame could carry, is not counted.
     bytes: u32,
 }
 
-/// What a copy knows that it has not.
+/// What is mostly empty.
 #[derive(Clone, Debug, Default)]
-struct Gaps {
+struct Rare {
     /// What fragments that did not fit spoke of. Empty, or not within `seen`.
     told: Vector,
     /// Covers every removal that was forgotten, perhaps more: a fragment that starts before it
     /// must be whole.
     forgotten: Vector,
+    /// Sorted by slot.
+    dirty: Vec<(Slot, Option<Value>)>,
 }
 
 static NOTHING: Vector = Vector::new();
@@ -139,11 +135,10 @@ impl State {
             birth,
             registers: Registers::default(),
             seen: Vector::new(),
-            gaps: None,
+            rare: None,
             tally: 0,
             last_access: now,
             created: now,
-            dirty: None,
             bytes: 0,
         }
     }
@@ -383,28 +378,35 @@ impl State {
 
     /// What fragments that did not fit spoke of.
     pub(super) fn told(&self) -> &Vector {
-        self.gaps.as_ref().map_or(&NOTHING, |gaps| &gaps.told)
+        self.rare.as_ref().map_or(&NOTHING, |rare| &rare.told)
     }
 
     pub(super) fn told_mut(&mut self) -> &mut Vector {
-        &mut self.gaps.get_or_insert_default().told
+        &mut self.rare.get_or_insert_default().told
     }
 
     /// Covers every removal that was forgotten.
     pub(super) fn forgotten(&self) -> &Vector {
-        self.gaps.as_ref().map_or(&NOTHING, |gaps| &gaps.forgotten)
+        self.rare.as_ref().map_or(&NOTHING, |rare| &rare.forgotten)
     }
 
     pub(super) fn forgotten_mut(&mut self) -> &mut Vector {
-        &mut self.gaps.get_or_insert_default().forgotten
+        &mut self.rare.get_or_insert_default().forgotten
     }
 
     /// Nothing is missing but what was forgotten.
     pub(super) fn tell_nothing(&mut self) {
-        self.gaps = self.gaps.take().filter(|it| !it.forgotten.is_empty());
-        if let Some(gaps) = &mut self.gaps {
-            gaps.told = Vector::new();
+        if let Some(rare) = &mut self.rare {
+            rare.told = Vector::new();
         }
+        self.tidy();
+    }
+
+    /// The box goes when there is nothing in it.
+    fn tidy(&mut self) {
+        self.rare = self.rare.take().filter(|rare| {
+            !(rare.told.is_empty() && rare.forgotten.is_empty() && rare.dirty.is_empty())
+        });
     }
 
     /// Counts again what names and values have.
@@ -420,15 +422,18 @@ impl State {
 
     /// What is set and not committed, sorted by slot.
     pub(super) fn dirty(&self) -> &[(Slot, Option<Value>)] {
-        self.dirty.as_ref().map_or(&[], |dirty| dirty.as_slice())
+        self.rare.as_ref().map_or(&[], |rare| &rare.dirty)
     }
 
     pub(super) fn take_dirty(&mut self) -> Vec<(Slot, Option<Value>)> {
-        self.dirty.take().map_or_else(Vec::new, |dirty| *dirty)
+        let rare = self.rare.as_mut();
+        let dirty = rare.map_or_else(Vec::new, |rare| std::mem::take(&mut rare.dirty));
+        self.tidy();
+        dirty
     }
 
     pub(super) fn put_dirty(&mut self, slot: Slot, value: Option<Value>) {
-        let dirty = self.dirty.get_or_insert_default();
+        let dirty = &mut self.rare.get_or_insert_default().dirty;
         match find(dirty, &slot) {
             Ok(at) => dirty[at].1 = value,
             Err(at) => dirty.insert(at, (slot, value)),
