@@ -65,7 +65,7 @@ fn merge(table: &PlainTable, fragment: &Fragment, rules: &Rules) {
         (Some(Entry::Live(before)), Some(Entry::Live(after))) => {
             assert!(before.seen().is_within(after.seen()), "`seen` fell");
             for (slot, register) in before.registers() {
-                let version = after.register(slot).map(|after| after.version);
+                let version = after.register(&slot).map(|after| after.version);
                 assert!(version.is_none_or(|version| version >= register.version));
             }
         }
@@ -80,7 +80,10 @@ fn merge(table: &PlainTable, fragment: &Fragment, rules: &Rules) {
         (Some(_), None) => panic!("a merge removed an entry"),
     }
     if let Some(Entry::Live(state)) = &after {
-        let removals = state.registers().iter().filter(|(_, r)| r.value.is_none());
+        let removals = state
+            .registers()
+            .into_iter()
+            .filter(|(_, r)| r.value.is_none());
         assert!(removals.count() <= rules.removals_kept);
     }
 }

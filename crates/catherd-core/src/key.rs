@@ -5,25 +5,28 @@ use std::str::FromStr;
 
 /// The key of a session: 128 random bits, 32 hexadecimal digits in text.
 ///
+/// Kept as bytes, the highest first: a number of 128 bits would ask for a place at a multiple of
+/// 16, and make whatever has a key in it larger.
+///
 /// Whoever draws it uses a cryptographic source; the core cannot. The `jvmRoute` suffix of the
 /// cookie is not part of it.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Key(u128);
+pub struct Key([u8; 16]);
 
 impl Key {
     /// The lowest key.
-    pub const MIN: Self = Self(0);
+    pub const MIN: Self = Self([0; 16]);
     /// The highest key.
-    pub const MAX: Self = Self(u128::MAX);
+    pub const MAX: Self = Self([u8::MAX; 16]);
 
     /// The key with these bits.
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self(bits.to_be_bytes())
     }
 
     /// The bits of the key.
     pub const fn bits(self) -> u128 {
-        self.0
+        u128::from_be_bytes(self.0)
     }
 }
 
@@ -31,14 +34,14 @@ impl Key {
 /// [`DigestKey::pseudonym`](crate::session::DigestKey::pseudonym) makes.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032X}", self.0)
+        write!(f, "{:032X}", self.bits())
     }
 }
 
 /// Hides the key: debug output ends in logs.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({:02X}..)", self.0 >> 120)
+        write!(f, "Key({:02X}..)", self.0[0])
     }
 }
 
@@ -62,7 +65,7 @@ impl FromStr for Key {
             return Err(NotAKey);
         }
         u128::from_str_radix(text, 16)
-            .map(Self)
+            .map(Self::from_bits)
             .map_err(|_| NotAKey)
     }
 }

@@ -1,6 +1,7 @@
 //! Instants of one node's own clock.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use std::time::Duration;
 /// start of the process, because ages reach behind the start and must not underflow. Instants of
 /// two nodes cannot be compared; what crosses the wire is an age.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Time(u64);
+pub struct Time(NonZeroU64);
 
 impl Time {
     /// The start of the process: two hundred years after the origin.
-    pub const START: Self = Self(200 * 365 * 24 * 3600 * 1_000_000_000);
+    pub const START: Self = Self::from_nanos(200 * 365 * 24 * 3600 * 1_000_000_000);
 
     /// The instant `since_start` after the start of the process.
     pub fn since_start(since_start: Duration) -> Self {
@@ -23,12 +24,21 @@ impl Time {
 
     /// How long ago `earlier` was; zero if it has not come yet.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos().saturating_sub(earlier.nanos()))
     }
 
     /// The instant `age` ago, not before the origin.
     pub fn ago(self, age: Duration) -> Self {
-        Self(self.0.saturating_sub(nanos(age)))
+        Self::from_nanos(self.nanos().saturating_sub(nanos(age)))
+    }
+
+    /// One more is kept, so that "at no time" takes no place beside an instant.
+    const fn from_nanos(nanos: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+
+    fn nanos(self) -> u64 {
+        self.0.get() - 1
     }
 }
 
@@ -56,7 +66,7 @@ impl Sub for Time {
 
 impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 >= Self::START.0 {
+        if *self >= Self::START {
             write!(f, "+{:?}", self.since(Self::START))
         } else {
             write!(f, "-{:?}", Self::START.since(*self))

@@ -1,22 +1,27 @@
 //! Who wrote what, and what has been seen: incarnations, versions, dots, vectors.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 
 /// A process from start to end: 64 random bits, an identity without order in time.
 ///
 /// Never zero: the wire leaves a zero out.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Incarnation(u64);
+pub struct Incarnation(NonZeroU64);
 
 impl Incarnation {
     /// The incarnation with these bits; zero becomes one, since zero means "none" on the wire.
     pub const fn from_bits(bits: u64) -> Self {
-        Self(if bits == 0 { 1 } else { bits })
+        match NonZeroU64::new(bits) {
+            Some(bits) => Self(bits),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// The bits, never zero.
     pub const fn bits(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -78,19 +83,33 @@ pub struct Dot {
 
 /// For each writer, a revision: "every write up to here". A writer that is not in it counts as 0.
 ///
-/// Small in practice: under stickiness one or two entries. Sorted by writer.
-#[derive(Clone, Default, Eq, Hash, PartialEq)]
-pub struct Vector(Vec<Dot>);
+/// Small in practice: under stickiness one or two entries. So one needs no allocation. Sorted by
+/// writer.
+#[derive(Clone)]
+pub struct Vector(Dots);
+
+#[derive(Clone)]
+enum Dots {
+    /// Of revision 0 if nothing is known.
+    One(Dot),
+    /// Two or more.
+    #[expect(clippy::box_collection, reason = "as long as one dot, not three words")]
+    Many(Box<Vec<Dot>>),
+}
 
 impl Vector {
     /// Knows of nothing.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(Dots::One(Dot {
+            writer: Incarnation::from_bits(0),
+            revision: 0,
+        }))
     }
 
     /// The revision up to which the writes of `writer` are known.
     pub fn revision(&self, writer: Incarnation) -> u64 {
-        self.position(writer).map_or(0, |at| self.0[at].revision)
+        self.position(writer)
+            .map_or(0, |at| self.as_slice()[at].revision)
     }
 
     /// Whether the write `dot` is known.
@@ -100,23 +119,19 @@ impl Vector {
 
     /// Whether everything known in `self` is known in `other`.
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0.iter().all(|&dot| other.covers(dot))
+        self.iter().all(|dot| other.covers(dot))
     }
 
     /// Learns of the write `dot` and, as the name of a vector promises, of all before it.
     pub fn raise(&mut self, dot: Dot) {
-        if dot.revision == 0 {
-            return;
-        }
-        match self.position(dot.writer) {
-            Ok(at) => self.0[at].revision = self.0[at].revision.max(dot.revision),
-            Err(at) => self.0.insert(at, dot),
+        if dot.revision > self.revision(dot.writer) {
+            self.set(dot);
         }
     }
 
     /// Entry by entry the greater of both.
     pub fn merge(&mut self, other: &Self) {
-        for &dot in &other.0 {
+        for dot in other.iter() {
             self.raise(dot);
         }
     }
@@ -125,46 +140,91 @@ impl Vector {
     #[must_use]
     pub fn with(&self, dot: Dot) -> Self {
         let mut with = self.clone();
-        match (with.position(dot.writer), dot.revision) {
-            (Ok(at), 0) => {
-                with.0.remove(at);
-            }
-            (Ok(at), revision) => with.0[at].revision = revision,
-            (Err(_), 0) => {}
-            (Err(at), _) => with.0.insert(at, dot),
-        }
+        with.set(dot);
         with
     }
 
     /// The highest revision of all entries; 0 if there is none.
     pub fn highest(&self) -> u64 {
-        self.0.iter().map(|dot| dot.revision).max().unwrap_or(0)
+        self.iter().map(|dot| dot.revision).max().unwrap_or(0)
     }
 
     /// The entries, sorted by writer.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Dot> + '_ {
-        self.0.iter().copied()
+        self.as_slice().iter().copied()
     }
 
     /// How many writers are in it.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_slice().len()
     }
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
+    }
+
+    fn as_slice(&self) -> &[Dot] {
+        match &self.0 {
+            Dots::One(dot) if dot.revision == 0 => &[],
+            Dots::One(dot) => std::slice::from_ref(dot),
+            Dots::Many(dots) => dots,
+        }
     }
 
     fn position(&self, writer: Incarnation) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&writer, |dot| dot.writer)
+        self.as_slice()
+            .binary_search_by_key(&writer, |dot| dot.writer)
+    }
+
+    /// The entry of `dot.writer` becomes this one; with revision 0, none.
+    fn set(&mut self, dot: Dot) {
+        let place = self.position(dot.writer);
+        match (&mut self.0, place) {
+            (Dots::One(one), Ok(_)) => *one = dot,
+            (Dots::One(one), Err(_)) if one.revision == 0 => *one = dot,
+            (Dots::Many(many), Ok(at)) if dot.revision > 0 => many[at] = dot,
+            (Dots::Many(many), Ok(at)) => {
+                many.remove(at);
+                if let [one] = many[..] {
+                    self.0 = Dots::One(one);
+                }
+            }
+            (_, Err(_)) if dot.revision == 0 => {}
+            (Dots::Many(many), Err(at)) => many.insert(at, dot),
+            (&mut Dots::One(one), Err(at)) => {
+                let mut many = vec![one];
+                many.insert(at, dot);
+                self.0 = Dots::Many(Box::new(many));
+            }
+        }
+    }
+}
+
+impl Default for Vector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for Vector {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Vector {}
+
+impl Hash for Vector {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
     }
 }
 
 impl fmt::Debug for Vector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.0.iter().map(|dot| (dot.writer, dot.revision)))
+            .entries(self.iter().map(|dot| (dot.writer, dot.revision)))
             .finish()
     }
 }

@@ -1,8 +1,13 @@
 //! Frames: how messages stand one after another on a connection.
 //!
-//! A frame is its length (4 bytes, big-endian, of all that follows), its kind (1 byte) and its
-//! payload. The payload of [`FrameKind::Fragments`] begins with the frame's number (8 bytes,
-//! big-endian), which belongs to the connection; the rest is encoded once for all of them.
+//! A frame is its length (of all that follows), its kind (1 byte) and its payload. The payload of
+//! [`FrameKind::Fragments`] begins with the frame's number, which belongs to the connection; the
+//! rest is encoded once for all of them.
+//!
+//! A length has 2 bytes, big-endian; from 32 768 on 4, of which the highest bit is set. So text and
+//! the beginning of TLS claim more than a hello may have, and are refused with their first bytes.
+//! A number has 7 bits a byte, the lowest first, and the highest bit of each but the last is set.
+//! Neither may be longer than it has to be.
 
 use std::fmt;
 
@@ -96,21 +101,76 @@ pub struct Head {
 pub fn put_frame(out: &mut BytesMut, kind: FrameKind, payload: &[u8]) {
     debug_assert_ne!(kind, FrameKind::Fragments, "fragments have a number");
     out.reserve(5 + payload.len());
-    out.put_u32(1 + payload_len(payload));
+    put_len(out, 1 + payload.len());
     out.put_u8(kind.to_byte());
     out.put_slice(payload);
 }
 
 /// Appends the head of a frame of fragments; the payload of `payload_len` bytes must follow.
 pub fn put_fragments_head(out: &mut BytesMut, number: u64, payload_len: usize) {
-    out.reserve(13 + payload_len);
-    out.put_u32(9 + u32::try_from(payload_len).expect("frames are capped far below 4 GiB"));
+    out.reserve(5 + NUMBER_BYTES_MAX + payload_len);
+    put_len(out, 1 + number_len(number) + payload_len);
     out.put_u8(FrameKind::Fragments.to_byte());
-    out.put_u64(number);
+    let mut rest = number;
+    while rest > 0x7f {
+        out.put_u8(low_bits(rest) | MORE);
+        rest >>= 7;
+    }
+    out.put_u8(low_bits(rest));
 }
 
-fn payload_len(payload: &[u8]) -> u32 {
-    u32::try_from(payload.len()).expect("frames are capped far below 4 GiB")
+/// Of the first byte of a length: it has four bytes. Of a byte of a number: others follow.
+const MORE: u8 = 0x80;
+const SHORT_MAX: usize = 0x7fff;
+const NUMBER_BYTES_MAX: usize = 10;
+
+fn put_len(out: &mut BytesMut, len: usize) {
+    match u16::try_from(len) {
+        Ok(short) if len <= SHORT_MAX => out.put_u16(short),
+        Ok(_) | Err(_) => {
+            let long = u32::try_from(len).ok().filter(|long| *long < 1 << 31);
+            let long = long.expect("frames are capped far below 2 GiB");
+            out.put_u32(long | 1 << 31);
+        }
+    }
+}
+
+/// The length at the beginning of `bytes`, and how many bytes it takes itself; `None` if some of
+/// them are still to come.
+fn len_at(bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+    if bytes.first().is_none_or(|first| first & MORE == 0) {
+        let short = bytes.first_chunk().map(|len| u16::from_be_bytes(*len));
+        return Ok(short.map(|len| (usize::from(len), 2)));
+    }
+    let Some(long) = bytes.first_chunk().map(|len| u32::from_be_bytes(*len)) else {
+        return Ok(None);
+    };
+    let len = usize::try_from(long & !(1 << 31)).unwrap_or(usize::MAX);
+    if len <= SHORT_MAX {
+        return Err(FrameError::TooShort);
+    }
+    Ok(Some((len, 4)))
+}
+
+fn low_bits(number: u64) -> u8 {
+    let [low, ..] = number.to_le_bytes();
+    low & !MORE
+}
+
+fn number_len(number: u64) -> usize {
+    let bits = (u64::BITS - number.leading_zeros()).max(1);
+    bits.div_ceil(7) as usize
+}
+
+/// The number at the beginning of `bytes`, and how many bytes it takes; `None` for none.
+fn number_at(bytes: &[u8]) -> Option<(u64, usize)> {
+    let len = 1 + bytes.iter().position(|byte| byte & MORE == 0)?;
+    let digits = bytes[..len].iter().rev();
+    let number = digits.fold(0_u128, |number, byte| {
+        number << 7 | u128::from(byte & !MORE)
+    });
+    let number = u64::try_from(number).ok()?;
+    (len <= NUMBER_BYTES_MAX && number_len(number) == len).then_some((number, len))
 }
 
 /// A connection's bytes are not frames: it must be closed.
@@ -124,8 +184,10 @@ pub enum FrameError {
         /// The cap, in bytes.
         max: usize,
     },
-    /// The frame is too short for its own head.
+    /// The frame is too short for its own head, or its length has more bytes than it needs.
     TooShort,
+    /// A frame of fragments begins with no number.
+    NoNumber,
 }
 
 impl fmt::Display for FrameError {
@@ -133,6 +195,7 @@ impl fmt::Display for FrameError {
         match self {
             Self::TooLong { len, max } => write!(f, "a frame of {len} bytes, more than {max}"),
             Self::TooShort => f.write_str("a frame shorter than its own head"),
+            Self::NoNumber => f.write_str("a frame of fragments without a number"),
         }
     }
 }
@@ -160,36 +223,31 @@ impl FrameReader {
     ///
     /// The bytes are not frames, or one is larger than the cap. Nothing was taken.
     pub fn next(&self, buffer: &mut BytesMut) -> Result<Option<(Head, Bytes)>, FrameError> {
-        let Some(len) = buffer.first_chunk().map(|len| u32::from_be_bytes(*len)) else {
+        let Some((len, before)) = len_at(buffer)? else {
             return Ok(None);
         };
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
         if len > self.max {
             return Err(FrameError::TooLong {
                 len: len as u64,
                 max: self.max,
             });
         }
-        let Some(&kind) = buffer.get(4) else {
-            return if len == 0 {
-                Err(FrameError::TooShort)
-            } else {
-                Ok(None)
-            };
-        };
-        let kind = FrameKind::from_byte(kind);
-        let head = if kind == FrameKind::Fragments { 9 } else { 1 };
-        if len < head {
+        if len == 0 {
             return Err(FrameError::TooShort);
         }
-        if buffer.len() < 4 + len {
+        if buffer.len() < before + len {
             return Ok(None);
         }
-        buffer.advance(5);
-        let number = if head == 9 { buffer.get_u64() } else { 0 };
+        let kind = FrameKind::from_byte(buffer[before]);
+        let (number, number_len) = if kind == FrameKind::Fragments {
+            number_at(&buffer[before + 1..before + len]).ok_or(FrameError::NoNumber)?
+        } else {
+            (0, 0)
+        };
+        buffer.advance(before + 1 + number_len);
         Ok(Some((
             Head { kind, number },
-            buffer.split_to(len - head).freeze(),
+            buffer.split_to(len - 1 - number_len).freeze(),
         )))
     }
 }
@@ -205,8 +263,10 @@ mod tests {
         put_fragments_head(&mut wire, 7, 3);
         wire.put_slice(b"abc");
         put_frame(&mut wire, FrameKind::Unknown(200), b"later");
-        for cut in 1..wire.len() {
-            let reader = FrameReader::new(64);
+        put_fragments_head(&mut wire, u64::MAX, 40_000);
+        wire.put_bytes(7, 40_000);
+        for cut in (1..40).chain([wire.len()]) {
+            let reader = FrameReader::new(64_000);
             let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
             for part in wire.chunks(cut) {
                 buffer.put_slice(part);
@@ -225,6 +285,10 @@ mod tests {
                         head(FrameKind::Unknown(200), 0),
                         Bytes::from_static(b"later")
                     ),
+                    (
+                        head(FrameKind::Fragments, u64::MAX),
+                        Bytes::from(vec![7; 40_000])
+                    ),
                 ]
             );
         }
@@ -237,7 +301,7 @@ mod tests {
         assert_eq!(
             error,
             FrameError::TooLong {
-                len: u64::from(u32::MAX),
+                len: u64::from(u32::MAX >> 1),
                 max: 1024
             }
         );
@@ -246,11 +310,49 @@ mod tests {
     #[test]
     fn a_frame_too_short_for_its_head_is_refused() {
         let reader = FrameReader::new(1024);
-        for wire in [&[0, 0, 0, 0][..], &[0, 0, 0, 4, 4, 0, 0, 0]] {
+        for wire in [&[0, 0][..], &[0x80, 0, 0, 0], &[0x80, 0, 0x7f, 0xff]] {
             assert_eq!(
                 reader.next(&mut BytesMut::from(wire)),
                 Err(FrameError::TooShort)
             );
+        }
+    }
+
+    #[test]
+    fn fragments_without_a_number_or_with_a_stretched_one_are_refused() {
+        let reader = FrameReader::new(1024);
+        let endless = [&[0, 12, 4][..], &[0xff; 11]].concat();
+        for wire in [
+            &[0, 1, 4][..],
+            &[0, 2, 4, 0x80],
+            &[0, 3, 4, 0x80, 0],
+            &endless,
+        ] {
+            assert_eq!(
+                reader.next(&mut BytesMut::from(wire)),
+                Err(FrameError::NoNumber)
+            );
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_refused_with_its_first_bytes() {
+        let reader = FrameReader::new(4097);
+        for wire in [&b"GET /"[..], b"SS", &[0x16, 0x03, 0x01]] {
+            let refused = reader.next(&mut BytesMut::from(wire));
+            assert!(matches!(refused, Err(FrameError::TooLong { .. })));
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_length_come_back() {
+        for bits in 0..64 {
+            for number in [(1_u64 << bits) - 1, 1 << bits, u64::MAX >> bits] {
+                let mut wire = BytesMut::new();
+                put_fragments_head(&mut wire, number, 0);
+                let (head, payload) = FrameReader::new(64).next(&mut wire).unwrap().unwrap();
+                assert_eq!((head.number, payload.len(), wire.len()), (number, 0, 0));
+            }
         }
     }
 

@@ -137,11 +137,12 @@ pub(super) const VECTOR: Shape = Shape {
     plain_max: 16,
 };
 
-/// A register without a revision has the version that its fragment names.
+/// A register without a revision has the version that its fragment names; one without a writer,
+/// the fragment's. The name is text, and bytes here: the decoder need not copy it.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Register {
-    #[prost(string, optional, tag = "1")]
-    pub(super) attribute: Option<String>,
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(super) attribute: Option<Bytes>,
     #[prost(uint32, optional, tag = "2")]
     pub(super) property: Option<u32>,
     #[prost(uint32, tag = "3")]
@@ -184,6 +185,10 @@ pub(super) const PRINCIPAL: Shape = Shape {
 };
 
 /// A whole fragment has no `since`, a tombstone a life; that of a user has a generation as well.
+///
+/// What most writes would repeat is left out: the writer if it is that of the birth, the revision
+/// if it is the one after `since`, and `seen` if it knows of that write of that writer alone (of
+/// nothing, without a revision).
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Fragment {
     #[prost(bytes = "bytes", tag = "1")]
@@ -197,7 +202,7 @@ pub(super) struct Fragment {
     /// With fence and revision: the version of registers that do not name theirs.
     #[prost(fixed64, tag = "5")]
     pub(super) writer: u64,
-    /// What `writer` had written before; without it the fragment is whole.
+    /// What the writer had written before; without it the fragment is whole.
     #[prost(uint64, optional, tag = "6")]
     pub(super) since: Option<u64>,
     #[prost(uint32, tag = "7")]

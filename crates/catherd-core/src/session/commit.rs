@@ -1,10 +1,11 @@
 //! A write: one version for all that is dirty, and the fragment of it.
 
 use super::fragment::Write;
-use super::state::{Rules, State, find};
+use super::registers::{Registers, Seen, SlotRef, ValueRef};
+use super::state::{Rules, State};
 use super::value::{Register, Slot, Value};
 use crate::time::Time;
-use crate::version::{Dot, Incarnation, Vector, Version};
+use crate::version::{Dot, Incarnation, Version};
 
 /// Who commits, and what it knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,7 +43,7 @@ impl State {
         extent: Extent,
         rules: &Rules,
     ) -> Option<Write> {
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = self.take_dirty();
         if extent == Extent::Entire {
             dirty.retain(|(slot, value)| self.changes(slot, value.as_ref()));
         }
@@ -55,12 +56,11 @@ impl State {
             writer: by.incarnation,
             revision: self.seen.revision(by.incarnation),
         };
-        let mut registers = Vec::with_capacity(dirty.len());
-        for (slot, value) in dirty {
-            let register = Register { version, value };
-            registers.push((slot.clone(), register.clone()));
-            self.put(slot, register);
-        }
+        let registers: Vec<_> = dirty
+            .into_iter()
+            .map(|(slot, value)| (slot, Register { version, value }))
+            .collect();
+        self.registers.put(&registers);
         self.seen.raise(version.dot());
         self.tally = by.gone;
         self.forget_removals(rules);
@@ -81,8 +81,8 @@ impl State {
 
     /// Forgets what was set since the last commit.
     pub fn discard(&mut self) {
-        self.dirty.clear();
-        self.bytes = self.weigh();
+        self.take_dirty();
+        self.weigh();
     }
 
     /// Makes a session of another key with the same live values, dirty ones included, under one
@@ -90,64 +90,56 @@ impl State {
     pub(super) fn reborn(&self, birth: super::Birth, now: Time) -> Self {
         let mut reborn = Self::new(birth, now);
         (reborn.last_access, reborn.created) = (self.last_access, self.created);
-        let clean = self
-            .registers
-            .iter()
-            .filter(|(slot, _)| find(&self.dirty, slot).is_err());
-        reborn.dirty = clean
-            .map(|(slot, register)| (slot.clone(), register.value.clone()))
-            .chain(self.dirty.iter().cloned())
-            .filter(|(_, value)| value.is_some())
-            .collect();
-        reborn.dirty.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        reborn.bytes = reborn.weigh();
-        reborn
-    }
-
-    pub(super) fn put(&mut self, slot: Slot, register: Register) {
-        match find(&self.registers, &slot) {
-            Ok(at) => self.registers[at].1 = register,
-            Err(at) => self.registers.insert(at, (slot, register)),
+        for (slot, value) in self.present() {
+            reborn.put_dirty(slot.to_slot(), Some(value.to_value()));
         }
+        reborn.weigh();
+        reborn
     }
 
     /// Keeps the newest removals, ties by name; a vector remembers that there were others.
     pub(super) fn forget_removals(&mut self, rules: &Rules) {
-        let is_removal = |(_, register): &&(Slot, Register)| register.value.is_none();
-        let count = self.registers.iter().filter(is_removal).count();
+        let is_removal = |register: &Seen<'_>| register.value.is_none();
+        let removals = self.registers.iter().filter(is_removal);
+        let count = removals.clone().count();
         let Some(excess) = count
             .checked_sub(rules.removals_kept)
             .filter(|&excess| excess > 0)
         else {
             return;
         };
-        let mut removals: Vec<(Version, Slot)> = self
-            .registers
-            .iter()
-            .filter(is_removal)
-            .map(|(slot, register)| (register.version, slot.clone()))
+        let mut removals: Vec<_> = removals
+            .map(|register| (register.version, register.slot.to_slot()))
             .collect();
         removals.sort_unstable();
-        for (version, slot) in removals.into_iter().take(excess) {
-            self.forgotten.raise(version.dot());
-            if let Ok(at) = find(&self.registers, &slot) {
-                self.registers.remove(at);
-            }
+        let (oldest, kept) = removals.split_at(excess);
+        let newest_forgotten = oldest.last();
+        for (version, _) in oldest {
+            self.forgotten_mut().raise(version.dot());
         }
+        let is_kept = |register: &Seen<'_>| {
+            register.value.is_some()
+                || newest_forgotten.is_none_or(|(version, slot)| {
+                    (register.version, register.slot) > (*version, SlotRef::of(slot))
+                })
+        };
+        let registers = self.registers.iter().filter(is_kept);
+        debug_assert_eq!(
+            registers.clone().filter(is_removal).count(),
+            kept.len(),
+            "what is kept is what comes after the last that is not"
+        );
+        self.registers = Registers::pack(registers);
     }
 
     fn changes(&self, slot: &Slot, value: Option<&Value>) -> bool {
-        self.register(slot)
-            .and_then(|register| register.value.as_ref())
-            != value
+        let here = self.registers.find(slot).and_then(|here| here.value);
+        here != value.map(ValueRef::Shared)
     }
 
     fn stamp(&self, by: &Writer) -> Version {
         let highest = self.highest();
-        let registers = self
-            .registers
-            .iter()
-            .map(|(_, register)| register.version.revision);
+        let registers = self.registers.iter().map(|it| it.version.revision);
         let revision = registers
             .max()
             .unwrap_or(0)
@@ -164,8 +156,8 @@ impl State {
     }
 
     pub(super) fn settle_told(&mut self) {
-        if self.told.is_within(&self.seen) {
-            self.told = Vector::new();
+        if self.told().is_within(&self.seen) {
+            self.tell_nothing();
         }
     }
 }

@@ -5,8 +5,8 @@ use std::hash::Hasher as _;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{self, Hasher128 as _};
 
+use super::registers::SlotRef;
 use super::state::State;
-use super::value::Slot;
 use crate::key::Key;
 
 /// The key of a cluster's digests, made from its id: two clusters have different digests of the
@@ -45,20 +45,20 @@ impl DigestKey {
             hasher.write(&dot.writer.bits().to_le_bytes());
             hasher.write(&dot.revision.to_le_bytes());
         }
-        for (slot, register) in state.registers() {
-            let Some(value) = &register.value else {
+        for register in state.registers.iter() {
+            let Some(value) = register.value else {
                 continue;
             };
-            match slot {
-                Slot::Property(number) => {
+            match register.slot {
+                SlotRef::Property(number) => {
                     hasher.write(&[1]);
                     hasher.write(&number.to_le_bytes());
                 }
-                Slot::Principal => hasher.write(&[2]),
-                Slot::Attribute(name) => {
+                SlotRef::Principal => hasher.write(&[2]),
+                SlotRef::Attribute(name) => {
                     hasher.write(&[3]);
-                    hasher.write(&(name.as_str().len() as u64).to_le_bytes());
-                    hasher.write(name.as_str().as_bytes());
+                    hasher.write(&(name.len() as u64).to_le_bytes());
+                    hasher.write(name);
                 }
             }
             hasher.write(&register.version.fence.to_le_bytes());

@@ -196,7 +196,7 @@ impl Entry {
                     && state
                         .registers
                         .iter()
-                        .all(|(_, r)| held.covers(r.version.dot()));
+                        .all(|register| held.covers(register.version.dot()));
                 if held_all {
                     return Fetched::Same;
                 }

@@ -1,8 +1,8 @@
 //! The one operation that changes a copy from outside.
 
 use super::fragment::Write;
-use super::state::{Rules, State, find};
-use super::value::{Register, Slot};
+use super::registers::{Join, Registers, Seen, ValueRef};
+use super::state::{Rules, State};
 
 /// What a merge did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,72 +47,90 @@ impl State {
             self.birth, write.birth,
             "the caller has compared the births"
         );
-        let mut merged = Merged::plain(Outcome::Complete);
-        for (slot, register) in &write.registers {
-            self.merge_register(slot, register, write, &mut merged);
+        let fits = write.fits(&self.seen);
+        let (merged, is_any_gone) = self.merge_registers(write, fits);
+        if is_any_gone {
+            // What was dropped may have been a removal of which somebody has yet to hear: whatever
+            // starts before now and goes out later is whole. (What others removed and was never
+            // here needs no such care: who has not seen it lacks a part of `before`, and will ask.)
+            let seen = self.seen.clone();
+            self.forgotten_mut().merge(&seen);
         }
-        if write.fits(&self.seen) {
-            if write.is_whole() {
-                self.drop_what_is_gone_there(write);
-            }
+        if fits {
             self.seen.merge(&write.seen);
         } else {
-            self.told.merge(&write.seen);
+            let told = self.told_mut();
+            told.merge(&write.seen);
             for (_, register) in &write.registers {
-                self.told.raise(register.version.dot());
+                told.raise(register.version.dot());
             }
         }
         self.settle_told();
         self.forget_removals(rules);
-        self.bytes = self.weigh();
-        if self.is_behind() && !write.seen.is_within(&self.seen) {
-            merged.outcome = Outcome::Behind;
-        }
-        merged
+        self.weigh();
+        let is_behind = self.is_behind() && !write.seen.is_within(&self.seen);
+        let outcome = if is_behind {
+            Outcome::Behind
+        } else {
+            Outcome::Complete
+        };
+        Merged { outcome, ..merged }
     }
 
-    fn merge_register(
-        &mut self,
-        slot: &Slot,
-        theirs: &Register,
+    /// Takes the registers that win; says whether some are gone that a whole copy no longer has.
+    fn merge_registers(&mut self, write: &Write, fits: bool) -> (Merged, bool) {
+        let mut merged = Merged::plain(Outcome::Complete);
+        let (mut is_any_gone, mut is_changed) = (false, false);
+        let here = std::mem::take(&mut self.registers);
+        let mut all = Vec::with_capacity(here.iter().count() + write.registers.len());
+        let theirs = write.registers.iter().map(|(slot, it)| Seen::of(slot, it));
+        for pair in Join::new(here.iter(), theirs) {
+            match pair {
+                // A register that the whole copy knows of and does not have was removed there.
+                (Some(ours), None) => {
+                    let is_gone = fits && write.is_whole() && write.seen.covers(ours.version.dot());
+                    is_any_gone |= is_gone;
+                    all.extend((!is_gone).then_some(ours));
+                }
+                // Absent, yet its write is known here: it was removed.
+                (None, Some(theirs)) => {
+                    let is_new = !self.seen.covers(theirs.version.dot());
+                    is_changed |= is_new;
+                    all.extend(is_new.then_some(theirs));
+                }
+                (Some(ours), Some(theirs)) => {
+                    let wins = self.wins((ours, theirs), write, &mut merged);
+                    is_changed |= wins;
+                    all.push(if wins { theirs } else { ours });
+                }
+                (None, None) => {}
+            }
+        }
+        self.registers = if is_changed || is_any_gone {
+            Registers::pack(all.iter().copied())
+        } else {
+            here
+        };
+        (merged, is_any_gone)
+    }
+
+    /// Whether their register takes the place of ours.
+    fn wins(
+        &self,
+        (ours, theirs): (Seen<'_>, Seen<'_>),
         write: &Write,
         merged: &mut Merged,
-    ) {
-        let Ok(at) = find(&self.registers, slot) else {
-            // Absent, yet its write is known here: it was removed.
-            if !self.seen.covers(theirs.version.dot()) {
-                self.put(slot.clone(), theirs.clone());
-            }
-            return;
-        };
-        let ours = &mut self.registers[at].1;
+    ) -> bool {
         let unknown_here = !self.seen.covers(theirs.version.dot());
         let unknown_there = !write.seen.covers(ours.version.dot());
         if unknown_here && unknown_there && ours.version != theirs.version {
             merged.concurrent += 1;
         }
-        if theirs.version > ours.version {
-            *ours = theirs.clone();
-        } else if theirs.version == ours.version && theirs.value != ours.value {
+        if ours.version == theirs.version && theirs.value != ours.value {
             merged.corrupt += 1;
-            let hash = |register: &Register| register.value.as_ref().map(|value| value.hash());
-            if hash(theirs) > hash(ours) {
-                *ours = theirs.clone();
-            }
+            let hash = |register: Seen<'_>| register.value.map(ValueRef::hash);
+            return hash(theirs) > hash(ours);
         }
-    }
-
-    /// A register that the whole copy knows of and does not have was removed there.
-    fn drop_what_is_gone_there(&mut self, write: &Write) {
-        let had = self.registers.len();
-        self.registers.retain(|(slot, register)| {
-            find(&write.registers, slot).is_ok() || !write.seen.covers(register.version.dot())
-        });
-        // What was dropped may have been a removal of which somebody has yet to hear: whatever
-        // starts before now and goes out later is whole. (What others removed and was never here
-        // needs no such care: who has not seen it lacks a part of `before`, and will ask.)
-        if self.registers.len() < had {
-            self.forgotten.merge(&self.seen);
-        }
+        theirs.version > ours.version
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `value` | names and values, as the table keeps them |
+//! | `registers` | the committed registers of a copy, packed |
 //! | `state` | the copy: reading, setting, what it knows of itself |
 //! | `commit` | a write: one version for all that is dirty, and the fragment of it |
 //! | `fragment` | what travels: a piece of a session that can be merged, or its end |
@@ -18,6 +19,7 @@ mod entry;
 mod fragment;
 mod merge;
 mod principal;
+mod registers;
 mod state;
 mod value;
 

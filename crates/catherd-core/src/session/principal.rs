@@ -127,7 +127,7 @@ impl State {
     /// Who is logged in, as the application sees it: what it set, else what is committed. `None`
     /// also for a value that does not decode: whoever cannot be read is nobody.
     pub fn principal(&self) -> Option<Principal> {
-        Principal::from_value(self.value(&Slot::Principal)?).ok()
+        Principal::from_bytes(self.read(&Slot::Principal)?).ok()
     }
 }
 

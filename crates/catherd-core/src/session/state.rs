@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fragment::{Birth, Write};
+use super::registers::{Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
@@ -16,25 +17,35 @@ use crate::version::{Dot, Vector, Version};
 #[derive(Clone, Debug)]
 pub struct State {
     pub(super) birth: Birth,
-    /// Sorted by slot. Removals stay as registers without a value.
-    pub(super) registers: Vec<(Slot, Register)>,
+    /// What is committed. Removals stay as registers without a value.
+    pub(super) registers: Registers,
     /// Every write up to here is in the copy, or what replaced it.
     pub(super) seen: Vector,
-    /// What fragments that did not fit spoke of. Empty, or not within `seen`.
-    pub(super) told: Vector,
-    /// Covers every removal that was forgotten, perhaps more: a fragment that starts before it
-    /// must be whole.
-    pub(super) forgotten: Vector,
+    /// What few sessions have, and none for long.
+    rare: Option<Box<Rare>>,
     /// How many members this node had declared gone at its last commit to this copy.
     pub(super) tally: u32,
     pub(super) last_access: Time,
     /// When it was created. Copies that differ agree on the earlier: a session only grows older.
     pub(super) created: Time,
-    /// Sorted by slot.
-    pub(super) dirty: Vec<(Slot, Option<Value>)>,
-    /// Bytes of names and values as the application sees them.
-    pub(super) bytes: usize,
+    /// Bytes of names and values as the application sees them; what is above 4 GiB, which no
+    /// frame could carry, is not counted.
+    bytes: u32,
 }
+
+/// What is mostly empty.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// What fragments that did not fit spoke of. Empty, or not within `seen`.
+    told: Vector,
+    /// Covers every removal that was forgotten, perhaps more: a fragment that starts before it
+    /// must be whole.
+    forgotten: Vector,
+    /// Sorted by slot.
+    dirty: Vec<(Slot, Option<Value>)>,
+}
+
+static NOTHING: Vector = Vector::new();
 
 /// What holds for all sessions of a context.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +72,7 @@ impl Rules {
     ///
     /// It is larger than a whole session may be.
     pub fn check(&self, slot: &Slot, value: Option<&Value>) -> Result<(), Limit> {
-        let bytes = weight(slot, value);
+        let bytes = weight(slot, value.map(Value::len));
         if bytes > self.session_bytes_max {
             return Err(Limit::SessionBytes {
                 bytes,
@@ -122,14 +133,12 @@ impl State {
     pub fn new(birth: Birth, now: Time) -> Self {
         Self {
             birth,
-            registers: Vec::new(),
+            registers: Registers::default(),
             seen: Vector::new(),
-            told: Vector::new(),
-            forgotten: Vector::new(),
+            rare: None,
             tally: 0,
             last_access: now,
             created: now,
-            dirty: Vec::new(),
             bytes: 0,
         }
     }
@@ -141,16 +150,16 @@ impl State {
     ///
     /// The session would be larger than `rules` allow. Nothing was changed.
     pub fn set(&mut self, slot: Slot, value: Option<Value>, rules: &Rules) -> Result<(), Limit> {
-        let before = weight(&slot, self.value(&slot));
-        let after = weight(&slot, value.as_ref());
-        let bytes = self.bytes - before + after;
+        let before = weight(&slot, self.find(&slot).map(|value| value.as_bytes().len()));
+        let after = weight(&slot, value.as_ref().map(Value::len));
+        let bytes = self.bytes().saturating_sub(before) + after;
         if after > before && bytes > rules.session_bytes_max {
             return Err(Limit::SessionBytes {
                 bytes,
                 max: rules.session_bytes_max,
             });
         }
-        self.bytes = bytes;
+        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.put_dirty(slot, value);
         Ok(())
     }
@@ -161,56 +170,93 @@ impl State {
         self.put_dirty(slot, Some(value));
     }
 
-    /// The value of `slot` as the application sees it: what it set, else what is committed.
-    pub fn value(&self, slot: &Slot) -> Option<&Value> {
-        match find(&self.dirty, slot) {
-            Ok(at) => self.dirty[at].1.as_ref(),
-            Err(_) => self.register(slot)?.value.as_ref(),
-        }
+    /// The value of `slot` as the application sees it: what it set, else what is committed. Of one
+    /// that is small and committed it is a copy.
+    pub fn value(&self, slot: &Slot) -> Option<Value> {
+        self.find(slot).map(ValueRef::to_value)
     }
 
     /// The committed register of `slot`.
-    pub fn register(&self, slot: &Slot) -> Option<&Register> {
-        find(&self.registers, slot)
-            .ok()
-            .map(|at| &self.registers[at].1)
+    pub fn register(&self, slot: &Slot) -> Option<Register> {
+        self.registers
+            .find(slot)
+            .map(|register| register.to_owned().1)
+    }
+
+    /// The same value, where it lies.
+    pub(super) fn find(&self, slot: &Slot) -> Option<ValueRef<'_>> {
+        match find(self.dirty(), slot) {
+            Ok(at) => self.dirty()[at].1.as_ref().map(ValueRef::Shared),
+            Err(_) => self.registers.find(slot)?.value,
+        }
     }
 
     /// All committed registers, removals too, sorted by slot.
-    pub fn registers(&self) -> &[(Slot, Register)] {
-        &self.registers
+    pub fn registers(&self) -> Vec<(Slot, Register)> {
+        self.registers.to_vec()
+    }
+
+    /// The bytes of the value of `slot` as the application sees it.
+    pub fn read(&self, slot: &Slot) -> Option<&[u8]> {
+        self.find(slot).map(ValueRef::as_bytes)
+    }
+
+    /// The bytes of the committed value of `slot`.
+    pub fn committed(&self, slot: &Slot) -> Option<&[u8]> {
+        self.registers.find(slot)?.value.map(ValueRef::as_bytes)
+    }
+
+    /// The names of the attributes as the application sees them, sorted.
+    pub fn names(&self) -> Vec<Name> {
+        let mut names: Vec<_> = self.present().filter_map(|(slot, _)| slot.name()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The attributes as the application sees them, sorted by name.
-    pub fn attributes(&self) -> impl Iterator<Item = (&Name, &Value)> {
-        let committed = self.registers.iter().filter_map(|(slot, register)| {
-            let clean = find(&self.dirty, slot).is_err();
-            clean.then_some((slot, register.value.as_ref()))
-        });
-        let dirty = self
-            .dirty
-            .iter()
-            .map(|(slot, value)| (slot, value.as_ref()));
-        let mut all: Vec<_> = committed
-            .chain(dirty)
-            .filter_map(|(slot, value)| match slot {
-                Slot::Attribute(name) => Some((name, value?)),
-                Slot::Property(_) | Slot::Principal => None,
-            })
-            .collect();
-        all.sort_unstable_by_key(|(name, _)| *name);
+    pub fn attributes(&self) -> impl Iterator<Item = (Name, Value)> {
+        let attribute =
+            |(slot, value): (SlotRef<'_>, ValueRef<'_>)| Some((slot.name()?, value.to_value()));
+        let mut all: Vec<_> = self.present().filter_map(attribute).collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         all.into_iter()
+    }
+
+    /// What has a value as the application sees it: what is committed, then what is dirty.
+    pub(super) fn present(&self) -> impl Iterator<Item = (SlotRef<'_>, ValueRef<'_>)> {
+        let dirty = self.dirty();
+        let is_clean = |slot: SlotRef<'_>| {
+            dirty
+                .binary_search_by(|(other, _)| SlotRef::of(other).cmp(&slot))
+                .is_err()
+        };
+        let committed = self
+            .registers
+            .iter()
+            .filter(move |register| is_clean(register.slot))
+            .filter_map(|register| Some((register.slot, register.value?)));
+        let dirty = dirty.iter().filter_map(|(slot, value)| {
+            Some((SlotRef::of(slot), ValueRef::Shared(value.as_ref()?)))
+        });
+        committed.chain(dirty)
     }
 
     /// The number that a property holds.
     pub fn property(&self, property: Property) -> Option<i64> {
-        let bytes = self.value(&property.slot())?.as_bytes();
-        Some(i64::from_le_bytes(bytes.try_into().ok()?))
+        self.read(&property.slot()).and_then(number)
     }
 
     /// How long the session may be idle; `None`: for ever.
     pub fn idle_limit(&self) -> Option<Duration> {
         idle_limit(self.property(Property::MaxInactive))
+    }
+
+    /// The same of what is committed alone.
+    pub fn committed_idle_limit(&self) -> Option<Duration> {
+        idle_limit(
+            self.committed(&Property::MaxInactive.slot())
+                .and_then(number),
+        )
     }
 
     /// Whether the copy is idle beyond its limit: then it is served nowhere.
@@ -251,12 +297,12 @@ impl State {
 
     /// Whether it is known that a write is missing here.
     pub fn is_behind(&self) -> bool {
-        !self.told.is_empty()
+        !self.told().is_empty()
     }
 
     /// Whether anything is set that no commit has taken.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty().is_empty()
     }
 
     /// Whether it was ever committed: a session that was not is known to nobody else, and leaves
@@ -267,12 +313,13 @@ impl State {
 
     /// Whether somebody is logged in.
     pub fn has_principal(&self) -> bool {
-        self.value(&Slot::Principal).is_some()
+        self.find(&Slot::Principal).is_some()
     }
 
     /// Whether the application has stored nothing in it: neither an attribute nor a principal.
     pub fn is_blank(&self) -> bool {
-        !self.has_principal() && self.attributes().next().is_none()
+        let of_the_node = |slot| matches!(slot, SlotRef::Property(_));
+        self.present().all(|(slot, _)| of_the_node(slot))
     }
 
     /// Whether at most one process has written it, as far as is known here.
@@ -287,15 +334,12 @@ impl State {
 
     /// The highest version in the copy. Its writer is the session's owner.
     pub fn highest(&self) -> Option<Version> {
-        self.registers
-            .iter()
-            .map(|(_, register)| register.version)
-            .max()
+        self.registers.iter().map(|register| register.version).max()
     }
 
     /// Bytes of names and values as the application sees them; what the size limit counts.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes as usize
     }
 
     /// Every register, for a node that may have none of them.
@@ -304,7 +348,7 @@ impl State {
             birth: self.birth,
             seen: self.seen.clone(),
             since: None,
-            registers: self.registers.clone(),
+            registers: self.registers.to_vec(),
             age: now.since(self.last_access),
             lived: now.since(self.created),
         }
@@ -315,44 +359,102 @@ impl State {
     /// to it has been forgotten, for nothing else would tell of it.
     pub fn since(&self, now: Time, since: Dot) -> Write {
         let before = self.seen.with(since);
-        if !self.forgotten.is_within(&before) {
+        if !self.forgotten().is_within(&before) {
             return self.whole(now);
         }
-        let news = |(_, register): &&(Slot, Register)| !before.covers(register.version.dot());
+        let news = self
+            .registers
+            .iter()
+            .filter(|register| !before.covers(register.version.dot()));
         Write {
             birth: self.birth,
             seen: self.seen.clone(),
             since: Some(since),
-            registers: self.registers.iter().filter(news).cloned().collect(),
+            registers: news.map(Seen::to_owned).collect(),
             age: now.since(self.last_access),
             lived: now.since(self.created),
         }
     }
 
-    pub(super) fn weigh(&self) -> usize {
-        self.attributes()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum::<usize>()
-            + weight(&Slot::Principal, self.value(&Slot::Principal))
+    /// What fragments that did not fit spoke of.
+    pub(super) fn told(&self) -> &Vector {
+        self.rare.as_ref().map_or(&NOTHING, |rare| &rare.told)
     }
 
-    fn put_dirty(&mut self, slot: Slot, value: Option<Value>) {
-        match find(&self.dirty, &slot) {
-            Ok(at) => self.dirty[at].1 = value,
-            Err(at) => self.dirty.insert(at, (slot, value)),
+    pub(super) fn told_mut(&mut self) -> &mut Vector {
+        &mut self.rare.get_or_insert_default().told
+    }
+
+    /// Covers every removal that was forgotten.
+    pub(super) fn forgotten(&self) -> &Vector {
+        self.rare.as_ref().map_or(&NOTHING, |rare| &rare.forgotten)
+    }
+
+    pub(super) fn forgotten_mut(&mut self) -> &mut Vector {
+        &mut self.rare.get_or_insert_default().forgotten
+    }
+
+    /// Nothing is missing but what was forgotten.
+    pub(super) fn tell_nothing(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.told = Vector::new();
+        }
+        self.tidy();
+    }
+
+    /// The box goes when there is nothing in it.
+    fn tidy(&mut self) {
+        self.rare = self.rare.take().filter(|rare| {
+            !(rare.told.is_empty() && rare.forgotten.is_empty() && rare.dirty.is_empty())
+        });
+    }
+
+    /// Counts again what names and values have.
+    pub(super) fn weigh(&mut self) {
+        let weight = |(slot, value): (SlotRef<'_>, ValueRef<'_>)| match slot {
+            SlotRef::Property(_) => 0,
+            SlotRef::Principal => value.as_bytes().len(),
+            SlotRef::Attribute(name) => name.len() + value.as_bytes().len(),
+        };
+        let bytes: usize = self.present().map(weight).sum();
+        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    /// What is set and not committed, sorted by slot.
+    pub(super) fn dirty(&self) -> &[(Slot, Option<Value>)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.dirty)
+    }
+
+    pub(super) fn take_dirty(&mut self) -> Vec<(Slot, Option<Value>)> {
+        let rare = self.rare.as_mut();
+        let dirty = rare.map_or_else(Vec::new, |rare| std::mem::take(&mut rare.dirty));
+        self.tidy();
+        dirty
+    }
+
+    pub(super) fn put_dirty(&mut self, slot: Slot, value: Option<Value>) {
+        let dirty = &mut self.rare.get_or_insert_default().dirty;
+        match find(dirty, &slot) {
+            Ok(at) => dirty[at].1 = value,
+            Err(at) => dirty.insert(at, (slot, value)),
         }
     }
 }
 
-/// What a register counts against the size limit, in bytes.
-fn weight(slot: &Slot, value: Option<&Value>) -> usize {
-    let bytes = value.map_or(0, Value::len);
+/// What a register counts against the size limit, in bytes, with a value of so many.
+fn weight(slot: &Slot, value: Option<usize>) -> usize {
+    let bytes = value.unwrap_or(0);
     match slot {
         Slot::Property(_) => 0,
         Slot::Principal => bytes,
         Slot::Attribute(name) if value.is_some() => name.as_str().len() + bytes,
         Slot::Attribute(_) => 0,
     }
+}
+
+/// The number that the bytes of a property hold.
+fn number(bytes: &[u8]) -> Option<i64> {
+    Some(i64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 /// The idle limit that a number of milliseconds means: negative or missing, for ever.

@@ -59,6 +59,15 @@ impl Value {
         }
     }
 
+    /// A copy of `bytes`, whose hash is known.
+    pub(super) fn with_hash(bytes: &[u8], hash: u64) -> Self {
+        debug_assert_eq!(hash, xxh3_64(bytes), "a hash is never of other bytes");
+        Self {
+            bytes: Arc::from(bytes),
+            hash,
+        }
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

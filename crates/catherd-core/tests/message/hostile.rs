@@ -172,13 +172,22 @@ fn spoiled_fragments_are_refused() {
             Malformed,
         ),
         (
-            "a version without a writer",
-            fragment().fixed(5, 0).message(9, &register("x")),
+            "since and a write after it of another writer than it has seen",
+            fragment().fixed(5, 0xb).number(6, 4).number(8, 0),
             Malformed,
         ),
         (
-            "a register without a writer",
-            fragment().message(9, &register("x").number(4, 3)),
+            "since at its bound, and no revision after it",
+            Raw::new()
+                .bytes(1, &[7; 16])
+                .fixed(2, 0xa)
+                .number(6, 1 << 56)
+                .message(9, &register("x")),
+            Malformed,
+        ),
+        (
+            "a birth without an incarnation and a writer",
+            Raw::new().bytes(1, &[7; 16]).fixed(5, 0xa).number(8, 1),
             Malformed,
         ),
         (

@@ -78,6 +78,25 @@ pub(crate) fn commit() -> Fragment {
     }
 }
 
+/// The write of a session that nobody else has written: what goes without saying is not said.
+pub(crate) fn usual() -> Fragment {
+    let write = Write {
+        birth: Birth {
+            incarnation: incarnation(0x0a0a),
+            serial: 3,
+        },
+        seen: [dot(0x0a0a, 7)].into_iter().collect(),
+        since: Some(dot(0x0a0a, 6)),
+        registers: vec![(attribute("cart"), register(0, 7, 0x0a0a, Some(b"3 pears")))],
+        age: Duration::ZERO,
+        lived: Duration::from_millis(61_000),
+    };
+    Fragment {
+        key: Key::from_bits(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+        content: Content::Write(write),
+    }
+}
+
 /// A new session.
 pub(crate) fn whole() -> Fragment {
     let write = Write {
@@ -199,6 +218,13 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             Message::Fragments {
                 context: context(),
                 fragments: vec![commit()],
+            },
+        ),
+        (
+            "fragments-usual",
+            Message::Fragments {
+                context: context(),
+                fragments: vec![usual()],
             },
         ),
         (

@@ -157,7 +157,7 @@ proptest! {
             for fragment in order {
                 Entry::merge(&mut entry, now(), fragment, &cluster.rules);
             }
-            entry.and_then(|e| e.live().map(|state| state.registers().to_vec()))
+            entry.and_then(|e| e.live().map(|state| state.registers()))
         };
         let in_order = registers(&order);
         shuffle(&mut order, seed);

@@ -168,14 +168,11 @@ fn a_fragment_that_came_twice_changes_nothing() {
     let (mut a, mut b) = two_nodes();
     let sent = a.write("x", "two");
     b.merge(&sent);
-    let before = (b.state().registers().to_vec(), b.state().seen().clone());
+    let before = (b.state().registers(), b.state().seen().clone());
     let merged = b.merge(&sent);
     assert_eq!(merged.outcome, Outcome::Complete);
     assert_eq!((merged.concurrent, merged.corrupt), (0, 0));
-    assert_eq!(
-        before,
-        (b.state().registers().to_vec(), b.state().seen().clone())
-    );
+    assert_eq!(before, (b.state().registers(), b.state().seen().clone()));
 }
 
 #[test]

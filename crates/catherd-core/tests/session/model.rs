@@ -426,7 +426,7 @@ fn unlike_registers(state: &State) -> Vec<(Slot, Option<Value>)> {
     (0..4)
         .map(|name| attribute(&format!("n{name}")))
         .filter_map(|slot| {
-            let value = state.value(&slot).cloned();
+            let value = state.value(&slot);
             let register = state.register(&slot).and_then(|r| r.value.clone());
             (value != register).then_some((slot, value))
         })
@@ -435,7 +435,7 @@ fn unlike_registers(state: &State) -> Vec<(Slot, Option<Value>)> {
 
 fn versions_never_fall(before: &State, after: &State) {
     for (slot, register) in before.registers() {
-        if let Some(after) = after.register(slot) {
+        if let Some(after) = after.register(&slot) {
             assert!(after.version >= register.version, "{slot:?} fell");
         }
     }
@@ -453,10 +453,8 @@ pub(crate) fn shown(entry: Option<&Entry>) -> Shown {
     match entry {
         None => Shown::Absent,
         Some(Entry::Ended { .. }) => Shown::Ended,
-        Some(Entry::Live(state)) => Shown::Live(
-            state.birth(),
-            state.registers().to_vec(),
-            state.seen().clone(),
-        ),
+        Some(Entry::Live(state)) => {
+            Shown::Live(state.birth(), state.registers(), state.seen().clone())
+        }
     }
 }

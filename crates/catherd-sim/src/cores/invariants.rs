@@ -152,12 +152,12 @@ impl Session {
             return Err(("3: what was seen stays seen", what));
         }
         for (slot, old) in before.registers() {
-            match after.register(slot) {
+            match after.register(&slot) {
                 Some(new) if new.version < old.version => {
                     let what = format!("{slot:?}: {:?} became {:?}", old.version, new.version);
                     return Err(("1: versions never fall", what));
                 }
-                None if old.value.is_some() && !self.was_removed(slot, old.version, after) => {
+                None if old.value.is_some() && !self.was_removed(&slot, old.version, after) => {
                     let what = format!("{slot:?} of {:?} is gone, unremoved", old.version);
                     return Err((TWO, what));
                 }

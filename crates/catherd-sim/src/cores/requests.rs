@@ -401,7 +401,7 @@ impl World {
         let read = |state: &State| {
             let attributes = state.attributes();
             attributes
-                .map(|(name, value)| (name.as_str().to_owned(), numbers(value)))
+                .map(|(name, value)| (name.as_str().to_owned(), numbers(&value)))
                 .collect()
         };
         self.live(process, key, read).unwrap_or_default()
@@ -503,7 +503,7 @@ impl World {
         let current = bound.current.expect("there is a session");
         let old = self
             .live(process, current.key, |state| {
-                state.value(&slot(name)).map(numbers)
+                state.value(&slot(name)).as_ref().map(numbers)
             })
             .flatten();
         let parent = old.as_ref().and_then(|old| old.last().copied());

@@ -3,6 +3,8 @@
 mod builder;
 mod expiry;
 mod filter;
+#[cfg(test)]
+mod footprint;
 mod receipt;
 mod replicate;
 mod room;

@@ -51,6 +51,11 @@ impl Receipt {
         }))
     }
 
+    /// Whether both are of the same frame and wait alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the end that went out may be unknown to somebody who could not hear of it.
     pub(crate) fn is_pending(&self, view: &View) -> bool {
         self.0.absence.is_pending(view.absence())

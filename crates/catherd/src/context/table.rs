@@ -1,5 +1,8 @@
 //! The sessions of a context: a sharded map, and a short lock for each session.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +28,7 @@ pub(crate) struct SessionTable {
     with: DigestKey,
     /// How old a session may become.
     lifetime: Option<Duration>,
-    cells: DashMap<Key, Arc<Cell>>,
+    cells: DashMap<Held, ()>,
     digests: Mutex<Digests>,
     users: Users,
     wheel: Mutex<Wheel>,
@@ -43,11 +46,37 @@ pub(crate) struct Cell {
     slot: Mutex<Slot>,
 }
 
+/// A cell under its own key: the map has no second copy of it.
+#[derive(Debug)]
+struct Held(Arc<Cell>);
+
+impl Borrow<Key> for Held {
+    fn borrow(&self) -> &Key {
+        &self.0.key
+    }
+}
+
+impl Hash for Held {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for Held {}
+
 /// What is under a key, and what this process alone knows of it.
+///
+/// There are as many as sessions: what few of them have is in a box.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub(crate) entry: Option<Entry>,
-    /// Who has to acknowledge the latest write of this node.
+    /// Who has to acknowledge the latest write of this node; `None` when all have.
     pub(crate) receipt: Option<Receipt>,
     /// Whether this process has shown the session to a client.
     pub(crate) served: bool,
@@ -60,20 +89,14 @@ pub(crate) struct Slot {
     pub(crate) is_held_back: bool,
     /// Members are being asked whether anybody uses it.
     pub(crate) is_asked_about: bool,
-    /// It has ended here, and stays unserved for a missing member: its bytes.
-    kept: Option<usize>,
+    /// It has ended here, and stays unserved for a missing member: its bytes, at least one.
+    kept: Option<NonZeroU32>,
     /// What the entry adds to its bucket at present.
     digest: u64,
-    /// The idle limit, when it was last seen.
-    limit: Option<Duration>,
-    /// When it will be as old as a session may become, by what was last seen.
-    lifetime_end: Option<Time>,
     /// When the wheel looks at the entry. What it has for another time is out of date.
     filed: Option<Time>,
     /// The principal under which the session is filed.
-    pub(super) filed_under: Option<Filed>,
-    /// The generation that was noted, if the key is a user's.
-    generation: u64,
+    pub(super) filed_under: Option<Box<Filed>>,
     /// The cell is no longer in the map: look the key up again.
     detached: bool,
 }
@@ -96,7 +119,7 @@ impl SessionTable {
 
     /// The cell of `key`, if anything is under it.
     pub(crate) fn find(&self, key: Key) -> Option<Arc<Cell>> {
-        self.cells.get(&key).map(|cell| Arc::clone(&cell))
+        self.cells.get(&key).map(|held| Arc::clone(&held.key().0))
     }
 
     /// Looks at what is under a key, without the power to change it.
@@ -116,9 +139,8 @@ impl SessionTable {
     /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
     /// a cell may wait for the map.
     fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
-        // By the key in the map: that in the cell is elsewhere in memory.
-        let cells = self.cells.iter().filter(|cell| wanted(*cell.key()));
-        cells.map(|cell| Arc::clone(&cell)).collect()
+        let cells = self.cells.iter().filter(|held| wanted(held.key().0.key));
+        cells.map(|held| Arc::clone(&held.key().0)).collect()
     }
 
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
@@ -129,20 +151,19 @@ impl SessionTable {
         f: impl FnOnce(&Arc<Cell>, &mut Slot) -> R,
     ) -> R {
         loop {
-            let cell = {
-                let new = || {
-                    Arc::new(Cell {
-                        key,
-                        slot: Mutex::default(),
-                    })
-                };
-                Arc::clone(&self.cells.entry(key).or_insert_with(new))
-            };
+            let cell = self.find(key).unwrap_or_else(|| {
+                let new = Arc::new(Cell {
+                    key,
+                    slot: Mutex::default(),
+                });
+                // Somebody else may have put one there meanwhile.
+                Arc::clone(&self.cells.entry(Held(new)).or_insert(()).key().0)
+            });
             let mut slot = cell.slot.lock();
             if slot.detached {
                 continue;
             }
-            let before = Kind::of(slot.entry.as_ref());
+            let before = self.before(&slot);
             let result = f(&cell, &mut slot);
             self.settle(&cell, &mut slot, before, now);
             return result;
@@ -160,7 +181,7 @@ impl SessionTable {
         if slot.detached {
             return None;
         }
-        let before = Kind::of(slot.entry.as_ref());
+        let before = self.before(&slot);
         let result = f(&mut slot);
         self.settle(cell, &mut slot, before, now);
         Some(result)
@@ -233,7 +254,7 @@ impl SessionTable {
     /// Forgets everything, without a word to anybody. Requests that are in a session find that
     /// theirs is no more.
     pub(crate) fn clear(&self, now: Time) {
-        let keys: Vec<_> = self.cells.iter().map(|cell| cell.key).collect();
+        let keys: Vec<_> = self.cells.iter().map(|held| held.key().0.key).collect();
         for key in keys {
             self.with(key, now, |_, slot| slot.entry = None);
         }
@@ -260,16 +281,20 @@ impl SessionTable {
         {
             return false;
         }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN);
         slot.kept = Some(bytes);
         self.kept.fetch_add(1, Ordering::Relaxed);
-        self.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.kept_bytes
+            .fetch_add(bytes.get() as usize, Ordering::Relaxed);
         true
     }
 
     fn keep_no_longer(&self, slot: &mut Slot) {
         if let Some(bytes) = slot.kept.take() {
             self.kept.fetch_sub(1, Ordering::Relaxed);
-            self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.kept_bytes
+                .fetch_sub(bytes.get() as usize, Ordering::Relaxed);
         }
     }
 
@@ -283,7 +308,19 @@ impl SessionTable {
         self.digests.lock().total()
     }
 
-    fn settle(&self, cell: &Arc<Cell>, slot: &mut Slot, before: Kind, now: Time) {
+    /// What a change is compared with; by what is committed, for what is not may have been set
+    /// without a word to the table.
+    fn before(&self, slot: &Slot) -> Before {
+        let entry = slot.entry.as_ref();
+        Before {
+            kind: Kind::of(entry),
+            generation: entry.map_or(0, Entry::generation),
+            limit: entry.and_then(|entry| entry.live()?.committed_idle_limit()),
+            lifetime_end: entry.and_then(|entry| self.lifetime_end(entry)),
+        }
+    }
+
+    fn settle(&self, cell: &Arc<Cell>, slot: &mut Slot, before: Before, now: Time) {
         let entry = slot.entry.as_ref();
         let digest = entry.map_or(0, |entry| entry.digest(cell.key, now, &self.with));
         if digest != slot.digest {
@@ -292,8 +329,7 @@ impl SessionTable {
         }
         self.users.note(cell.key, entry, &mut slot.filed_under);
         let generation = entry.map_or(0, Entry::generation);
-        if generation != slot.generation {
-            slot.generation = generation;
+        if generation != before.generation {
             self.users.note_generation(cell.key, generation);
         }
         let after = Kind::of(entry);
@@ -304,11 +340,10 @@ impl SessionTable {
             self.keep_no_longer(slot);
         }
         let entry = slot.entry.as_ref();
-        self.count(before, after);
+        self.count(before.kind, after);
         let limit = entry.and_then(|entry| entry.live()?.idle_limit());
         let lifetime_end = entry.and_then(|entry| self.lifetime_end(entry));
-        if after != before || limit != slot.limit || lifetime_end != slot.lifetime_end {
-            (slot.limit, slot.lifetime_end) = (limit, lifetime_end);
+        if (after, limit, lifetime_end) != (before.kind, before.limit, before.lifetime_end) {
             // A limit that grew is noticed at the look that was planned; one that shrank is not.
             let at = entry.and_then(|entry| entry.next_look(now));
             let at = at.into_iter().chain(lifetime_end).min();
@@ -319,7 +354,7 @@ impl SessionTable {
         if after == Kind::Nothing {
             slot.detached = true;
             self.cells
-                .remove_if(&cell.key, |_, held| Arc::ptr_eq(held, cell));
+                .remove_if(&cell.key, |held, ()| Arc::ptr_eq(&held.0, cell));
         }
     }
 
@@ -355,6 +390,13 @@ impl Slot {
     pub(crate) fn is_kept(&self) -> bool {
         self.kept.is_some()
     }
+
+    /// All who have to have acknowledged the write: nobody need ask for it again.
+    pub(crate) fn confirmed(&mut self, receipt: &Receipt) {
+        if self.receipt.as_ref().is_some_and(|it| it.is(receipt)) {
+            self.receipt = None;
+        }
+    }
 }
 
 impl Cell {
@@ -373,6 +415,16 @@ pub(crate) enum Look {
     Never,
     /// It is over.
     Drop,
+}
+
+/// What was under a key before a change.
+struct Before {
+    kind: Kind,
+    /// 0 if the key is not a user's.
+    generation: u64,
+    limit: Option<Duration>,
+    /// When it would have been as old as a session may become.
+    lifetime_end: Option<Time>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::FrameClass;
-use catherd_core::session::{DigestKey, Entry, Fragment, Principal, Slot as Name, Value};
+use catherd_core::session::{DigestKey, Entry, Fragment, Principal, Slot as Name};
 use catherd_core::time::Time;
 use futures_util::future::poll_fn;
 use parking_lot::Mutex;
@@ -97,7 +97,7 @@ struct Inner {
 /// The principal under which a session is filed.
 #[derive(Debug)]
 pub(super) struct Filed {
-    value: Value,
+    value: Box<[u8]>,
     /// The user and the generation, if the value says so.
     user: Option<(Key, u64)>,
 }
@@ -113,10 +113,10 @@ impl Users {
 
     /// Notes what is under a key after a change: whose session, or which generation. `filed` is
     /// what was noted before.
-    pub(super) fn note(&self, key: Key, entry: Option<&Entry>, filed: &mut Option<Filed>) {
+    pub(super) fn note(&self, key: Key, entry: Option<&Entry>, filed: &mut Option<Box<Filed>>) {
         let live = entry.and_then(Entry::live);
-        let register = live.and_then(|state| state.register(&Name::Principal));
-        self.file(key, register.and_then(|it| it.value.as_ref()), filed);
+        let value = live.and_then(|state| state.committed(&Name::Principal));
+        self.file(key, value, filed);
     }
 
     /// Notes the generation under the key of a user; 0 if there is none any more.
@@ -132,13 +132,13 @@ impl Users {
     }
 
     /// Files the session under the user whose principal `value` is.
-    fn file(&self, key: Key, value: Option<&Value>, filed: &mut Option<Filed>) {
-        if filed.as_ref().map(|filed| &filed.value) == value {
+    fn file(&self, key: Key, value: Option<&[u8]>, filed: &mut Option<Box<Filed>>) {
+        if filed.as_ref().map(|filed| &*filed.value) == value {
             return;
         }
         let before = filed.as_ref().and_then(|filed| filed.user);
         let user = value
-            .and_then(|value| Principal::from_value(value).ok())
+            .and_then(|value| Principal::from_bytes(value).ok())
             .map(|principal| (self.with.user(principal.user()), principal.generation()));
         if before != user {
             let mut inner = self.inner.lock();
@@ -149,7 +149,10 @@ impl Users {
                 inner.sessions.insert((user, key), generation);
             }
         }
-        *filed = value.cloned().map(|value| Filed { value, user });
+        *filed = value.map(|value| {
+            let value = value.into();
+            Box::new(Filed { value, user })
+        });
     }
 
     /// Whether the session is of a lower generation than its user.
@@ -277,7 +280,7 @@ impl ContextInner {
     pub(super) fn end_if_over(&self, key: Key, slot: &mut Slot, now: Time, raised: Raised) -> bool {
         let users = self.table.users();
         users.note(key, slot.entry.as_ref(), &mut slot.filed_under);
-        let is_over = users.is_over(slot.filed_under.as_ref());
+        let is_over = users.is_over(slot.filed_under.as_deref());
         if is_over {
             self.end_over(key, slot, now, raised);
         }
@@ -288,8 +291,8 @@ impl ContextInner {
     pub(super) fn is_over(&self, cell: &Arc<Cell>) -> bool {
         let users = self.table.users();
         // A login that no commit has taken yet is not filed.
-        let is_over =
-            cell.slot(|slot| users.is_over(slot.filed_under.as_ref()) || users.is_login_over(slot));
+        let is_over = cell
+            .slot(|slot| users.is_over(slot.filed_under.as_deref()) || users.is_login_over(slot));
         if !is_over {
             return false;
         }
@@ -313,13 +316,13 @@ impl ContextInner {
     ) -> bool {
         let users = self.table.users();
         let value = old.entry.as_ref().and_then(Entry::live);
-        let value = value.and_then(|state| state.value(&Name::Principal));
+        let value = value.and_then(|state| state.read(&Name::Principal));
         let (key, filed_under) = match to {
             Some((key, new)) => (key, &mut new.filed_under),
             None => (old_key, &mut old.filed_under),
         };
         users.file(key, value, filed_under);
-        if !users.is_over(filed_under.as_ref()) {
+        if !users.is_over(filed_under.as_deref()) {
             return false;
         }
         if let Some(tombstone) = self.end_over(old_key, old, now, Raised::Here) {

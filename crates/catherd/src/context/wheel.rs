@@ -18,10 +18,13 @@ pub(crate) struct Wheel {
 impl Wheel {
     /// Files `key` for the second that begins at `at` or after.
     pub(crate) fn file(&mut self, at: Time, key: Key) {
-        self.slots
-            .entry(second(at + Duration::from_nanos(999_999_999)))
-            .or_default()
-            .push(key);
+        let second = second(at + Duration::from_nanos(999_999_999));
+        let keys = self.slots.entry(second).or_default();
+        if keys.len() == keys.capacity() {
+            // They stay until their second has come: by an eighth, where a list would double.
+            keys.reserve_exact((keys.len() / 8).max(4));
+        }
+        keys.push(key);
     }
 
     /// Takes out what is due.

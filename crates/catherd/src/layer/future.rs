@@ -301,7 +301,8 @@ pub(super) fn poll_degraded(
     let mut open = false;
     if let Some(write) = &finished.write {
         match write.poll(channel, cx) {
-            Poll::Ready(confirmed) => degraded.durability = !confirmed,
+            Poll::Ready(true) => request.confirmed(write),
+            Poll::Ready(false) => degraded.durability = true,
             Poll::Pending => open = true,
         }
     }

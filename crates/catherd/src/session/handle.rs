@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use catherd_core::session::{Principal, Property, Slot};
+use catherd_core::session::{Principal, Property, Slot, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -94,10 +94,8 @@ impl Session {
     /// The names of all attributes, sorted.
     pub fn attribute_names(&self) -> Vec<String> {
         let names = self.request.read(|state| {
-            state
-                .attributes()
-                .map(|(name, _)| name.as_str().to_owned())
-                .collect()
+            let names = state.names();
+            names.iter().map(|name| name.as_str().to_owned()).collect()
         });
         names.unwrap_or_default()
     }
@@ -113,10 +111,7 @@ impl Session {
     ) -> Result<Option<T>, AttributeError> {
         let attribute = name.into();
         let slot = attribute.slot()?;
-        let value = self
-            .request
-            .read(|state| state.value(&slot).cloned())
-            .flatten();
+        let value = self.request.read(|state| state.value(&slot)).flatten();
         value.map(|value| decode(&attribute, &value)).transpose()
     }
 
@@ -153,10 +148,7 @@ impl Session {
         let slot = attribute.slot()?;
         loop {
             self.create()?;
-            let before = self
-                .request
-                .read(|state| state.value(&slot).cloned())
-                .flatten();
+            let before = self.request.read(|state| state.value(&slot)).flatten();
             let mut value = before
                 .as_ref()
                 .map(|value| decode(&attribute, value))
@@ -171,7 +163,7 @@ impl Session {
             }
             let rules = self.request.context.rules();
             let put = self.request.change(|state| {
-                let unchanged = state.value(&slot) == before.as_ref();
+                let unchanged = state.read(&slot) == before.as_ref().map(Value::as_bytes);
                 unchanged.then(|| state.set(slot.clone(), after, &rules))
             });
             if let Some(Some(set)) = put {
@@ -185,7 +177,7 @@ impl Session {
         let Ok(slot) = Attribute::<()>::from(name.to_owned()).slot() else {
             return false;
         };
-        let was_set = self.request.read(|state| state.value(&slot).is_some()) == Some(true);
+        let was_set = self.request.read(|state| state.read(&slot).is_some()) == Some(true);
         was_set && self.put(slot, None).is_ok()
     }
 
@@ -231,7 +223,7 @@ impl Session {
     /// [`invalidate`](Self::invalidate). `false` if nobody was.
     pub fn log_out(&self) -> bool {
         let slot = Slot::Principal;
-        let was_set = self.request.read(|state| state.value(&slot).is_some()) == Some(true);
+        let was_set = self.request.read(|state| state.read(&slot).is_some()) == Some(true);
         was_set && self.put(slot, None).is_ok()
     }
 
@@ -266,7 +258,11 @@ impl Session {
         let channel = Arc::clone(self.request.context.node.channel());
         let mut confirmed = true;
         for receipt in finished.write.iter().chain(&finished.ends) {
-            confirmed &= poll_fn(|cx| receipt.poll(&*channel, cx)).await;
+            let is_confirmed = poll_fn(|cx| receipt.poll(&*channel, cx)).await;
+            if is_confirmed {
+                self.request.confirmed(receipt);
+            }
+            confirmed &= is_confirmed;
         }
         if confirmed {
             Ok(Confirmed(()))
@@ -275,11 +271,7 @@ impl Session {
         }
     }
 
-    fn put(
-        &self,
-        slot: Slot,
-        value: Option<catherd_core::session::Value>,
-    ) -> Result<(), AttributeError> {
+    fn put(&self, slot: Slot, value: Option<Value>) -> Result<(), AttributeError> {
         let rules = self.request.context.rules();
         // A value that no session could hold makes none.
         rules

@@ -147,6 +147,13 @@ impl Request {
         changed || !self.context.manager.use_dirty_flag || is_left_dirty()
     }
 
+    /// All who have to have acknowledged the write that the response waited for.
+    pub(crate) fn confirmed(&self, write: &Receipt) {
+        if let Some(current) = &self.bound.lock().current {
+            current.cell.slot(|slot| slot.confirmed(write));
+        }
+    }
+
     /// The head has left: the client has the key of the session.
     pub(crate) fn head_left(&self) {
         let mut bound = self.bound.lock();

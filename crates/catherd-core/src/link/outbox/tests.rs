@@ -181,7 +181,7 @@ fn control_frames_that_nobody_reads_are_bounded() {
     assert_eq!(outbox.push_control(control("x")), Err(ControlFull));
     write(&mut outbox, at(0));
     outbox.push_control(control("x")).unwrap();
-    assert_eq!(outbox.snapshot(at(0)).control_bytes, 6);
+    assert_eq!(outbox.snapshot(at(0)).control_bytes, 4);
 }
 
 #[test]

@@ -62,24 +62,20 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
             ..wire::Fragment::default()
         },
         Content::Write(write) => {
-            let named = named_version(write);
+            let head = WriteHead::of(write);
             wire::Fragment {
                 key,
                 birth_incarnation: write.birth.incarnation.bits(),
                 birth_serial: write.birth.serial,
-                seen: Some(to_vector(&write.seen)),
-                writer: write
-                    .since
-                    .map(|since| since.writer)
-                    .or(named.map(|version| version.writer))
-                    .map_or(0, Incarnation::bits),
+                seen: head.seen.map(to_vector),
+                writer: head.writer,
                 since: write.since.map(|since| since.revision),
-                fence: named.map_or(0, |version| version.fence),
-                revision: named.map_or(0, |version| version.revision),
+                fence: head.fence,
+                revision: head.revision,
                 registers: write
                     .registers
                     .iter()
-                    .map(|r| to_register(r, named))
+                    .map(|register| to_register(register, &head))
                     .collect(),
                 age_ms: millis(write.age),
                 life_ms: None,
@@ -90,30 +86,87 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
     }
 }
 
-/// The version that most registers of a fragment have, and need not repeat: that of its write.
-pub(super) fn named_version(write: &Write) -> Option<Version> {
-    let versions = write.registers.iter().map(|(_, register)| register.version);
-    match write.since {
-        Some(since) => versions
-            .filter(|version| version.writer == since.writer)
-            .max(),
-        None => versions.max(),
+/// What is said of a write before its registers, as it stands on the wire: what goes without saying
+/// is 0, or `None`.
+#[derive(Debug)]
+pub(super) struct WriteHead<'a> {
+    /// The version that most registers have, and need not repeat: that of the write.
+    named: Option<Version>,
+    named_writer: Incarnation,
+    pub(super) writer: u64,
+    pub(super) fence: u32,
+    pub(super) revision: u64,
+    pub(super) seen: Option<&'a Vector>,
+}
+
+impl<'a> WriteHead<'a> {
+    pub(super) fn of(write: &'a Write) -> Self {
+        let versions = write.registers.iter().map(|(_, register)| register.version);
+        let named = match write.since {
+            Some(since) => versions
+                .filter(|version| version.writer == since.writer)
+                .max(),
+            None => versions.max(),
+        };
+        let birth = write.birth.incarnation;
+        let since = write.since.map(|since| since.writer);
+        let named_writer = since.or(named.map(|named| named.writer)).unwrap_or(birth);
+        let left_out = revision_left_out(write.since.map(|since| since.revision));
+        let revision = named.map_or(0, |version| version.revision);
+        let said = if revision == left_out { 0 } else { revision };
+        let meant = if said == 0 { left_out } else { said };
+        let is_meant = write.seen == vector_left_out(named_writer, meant);
+        Self {
+            named,
+            named_writer,
+            writer: if named_writer == birth {
+                0
+            } else {
+                named_writer.bits()
+            },
+            fence: named.map_or(0, |version| version.fence),
+            revision: said,
+            seen: (!is_meant).then_some(&write.seen),
+        }
+    }
+
+    /// The version of a register of the write: fence, revision, writer.
+    pub(super) fn version(&self, version: Version) -> (u32, u64, u64) {
+        if self.named == Some(version) {
+            return (0, 0, 0);
+        }
+        let writer = if version.writer == self.named_writer {
+            0
+        } else {
+            version.writer.bits()
+        };
+        (version.fence, version.revision, writer)
     }
 }
 
-pub(super) fn to_register(entry: &(Slot, Register), named: Option<Version>) -> wire::Register {
+/// The revision of a write that does not say it: the one after `since`; 0 for none.
+fn revision_left_out(since: Option<u64>) -> u64 {
+    since
+        .filter(|since| *since < Version::REVISION_MAX)
+        .map_or(0, |since| since + 1)
+}
+
+/// What a write has seen that does not say it: itself.
+fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
+    [Dot { writer, revision }].into_iter().collect()
+}
+
+fn to_register(entry: &(Slot, Register), head: &WriteHead<'_>) -> wire::Register {
     let (slot, Register { version, value }) = entry;
     let mut register = wire::Register::default();
     match slot {
         Slot::Property(number) => register.property = Some(*number),
         Slot::Principal => {}
-        Slot::Attribute(name) => register.attribute = Some(name.as_str().to_owned()),
+        Slot::Attribute(name) => {
+            register.attribute = Some(Bytes::copy_from_slice(name.as_str().as_bytes()));
+        }
     }
-    if named != Some(*version) {
-        register.fence = version.fence;
-        register.revision = version.revision;
-        register.writer = version.writer.bits();
-    }
+    (register.fence, register.revision, register.writer) = head.version(*version);
     register.value = value
         .as_ref()
         .map(|value| Bytes::from_owner(value.to_shared()));
@@ -142,20 +195,26 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
     if generation > 0 {
         return Err(DecodeError::Malformed);
     }
-    let named = (fragment.revision != 0)
-        .then(|| version(fragment.fence, fragment.revision, fragment.writer))
+    let birth = Birth {
+        incarnation: incarnation(fragment.birth_incarnation)?,
+        serial: fragment.birth_serial,
+    };
+    let writer = match fragment.writer {
+        0 => birth.incarnation,
+        bits => incarnation(bits)?,
+    };
+    let revision = match fragment.revision {
+        0 => revision_left_out(fragment.since),
+        said => said,
+    };
+    let named = (revision != 0)
+        .then(|| version(fragment.fence, revision, writer))
         .transpose()?;
-    // Empty for a copy that so far only heard of writes: such a one is whole.
-    let seen = from_vector(fragment.seen.as_ref())?;
-    let since = fragment
-        .since
-        .map(|revision| {
-            Ok(Dot {
-                writer: incarnation(fragment.writer)?,
-                revision,
-            })
-        })
-        .transpose()?;
+    let seen = match &fragment.seen {
+        Some(seen) => from_vector(Some(seen))?,
+        None => vector_left_out(writer, revision),
+    };
+    let since = fragment.since.map(|revision| Dot { writer, revision });
     if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
         return Err(DecodeError::Insane);
     }
@@ -166,16 +225,12 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
     let mut registers = fragment
         .registers
         .into_iter()
-        .map(|register| from_register(register, named))
+        .map(|register| from_register(register, writer, named))
         .collect::<Result<Vec<_>, _>>()?;
     registers.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     if registers.windows(2).any(|two| two[0].0 == two[1].0) {
         return Err(DecodeError::Malformed);
     }
-    let birth = Birth {
-        incarnation: incarnation(fragment.birth_incarnation)?,
-        serial: fragment.birth_serial,
-    };
     let write = Write {
         birth,
         seen,
@@ -190,11 +245,11 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
     })
 }
 
-pub(super) fn version(fence: u32, revision: u64, writer: u64) -> Result<Version, DecodeError> {
+fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, DecodeError> {
     let version = Version {
         fence,
         revision,
-        writer: incarnation(writer)?,
+        writer,
     };
     if version.is_sane() {
         Ok(version)
@@ -203,12 +258,16 @@ pub(super) fn version(fence: u32, revision: u64, writer: u64) -> Result<Version,
     }
 }
 
-pub(super) fn from_register(
+fn from_register(
     register: wire::Register,
+    writer: Incarnation,
     named: Option<Version>,
 ) -> Result<(Slot, Register), DecodeError> {
     let slot = match (register.attribute, register.property) {
-        (Some(name), None) => Slot::Attribute(Name::new(&name).ok_or(DecodeError::Malformed)?),
+        (Some(name), None) => {
+            let name = str::from_utf8(&name).ok().and_then(Name::new);
+            Slot::Attribute(name.ok_or(DecodeError::Malformed)?)
+        }
         (None, Some(number)) => Slot::Property(number),
         (None, None) => Slot::Principal,
         (Some(_), Some(_)) => return Err(DecodeError::Malformed),
@@ -216,7 +275,11 @@ pub(super) fn from_register(
     let version = if register.revision == 0 {
         named.ok_or(DecodeError::Malformed)?
     } else {
-        version(register.fence, register.revision, register.writer)?
+        let writer = match register.writer {
+            0 => writer,
+            bits => incarnation(bits)?,
+        };
+        version(register.fence, register.revision, writer)?
     };
     Ok((
         slot,

@@ -1,5 +1,6 @@
 //! Messages to bytes and back.
 
+mod encode;
 mod exchange;
 mod fragment;
 mod greeting;
@@ -11,11 +12,12 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
+pub use self::encode::encode_fragments;
 use self::exchange::{
     from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch,
     from_whole, to_ack, to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch, to_whole,
 };
-use self::fragment::{from_fragments, to_fragment};
+use self::fragment::from_fragments;
 use self::greeting::{
     address, from_hello, from_refused, from_welcome, incarnation, state, state_number, to_hello,
     to_refused, to_welcome,
@@ -197,15 +199,6 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
-
-/// The payload of a frame of fragments, encoded once for every link that it goes to.
-pub fn encode_fragments(context: &str, fragments: &[Fragment]) -> Bytes {
-    let message = wire::Fragments {
-        context: context.to_owned(),
-        fragments: fragments.iter().map(to_fragment).collect(),
-    };
-    message.encode_to_vec().into()
-}
 
 impl Message {
     /// How long the payload of a frame of this kind may be, in bytes, if a session may have

@@ -30,9 +30,17 @@ impl Principal {
     ///
     /// The value holds none: its bytes came from a member, and nobody is logged in by them.
     pub fn from_value(value: &Value) -> Result<Self, DecodeError> {
-        check(value.as_bytes(), &wire::PRINCIPAL)?;
-        let message =
-            wire::Principal::decode(value.as_bytes()).map_err(|_| DecodeError::Malformed)?;
+        Self::from_bytes(value.as_bytes())
+    }
+
+    /// The principal in the bytes of a value.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        check(bytes, &wire::PRINCIPAL)?;
+        let message = wire::Principal::decode(bytes).map_err(|_| DecodeError::Malformed)?;
         if message.generation > Version::REVISION_MAX {
             return Err(DecodeError::Insane);
         }

@@ -1,0 +1,483 @@
+//! The committed registers of a copy, packed.
+//!
+//! A node holds a hundred thousand sessions for each that it is changing, and a register of its
+//! own allocations costs more than most values have bytes. So they lie one behind the other in one
+//! block, which a change makes anew. Values above [`Registers::PACKED_MAX`] stay outside, shared
+//! with whatever sends them, so that making a block anew copies little.
+//!
+//! A register in the block: a byte of flags; a number, or a name and its length; fence, revision
+//! and the 8 bytes of the writer, unless they are those of the register before; of a value here
+//! its length, from [`HASHED_MIN`] on its hash of 8 bytes, and its bytes. Numbers and lengths have
+//! 7 bits a byte, the lowest first, with the highest bit set of each byte but the last.
+
+use std::cmp::Ordering;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::value::{Name, Register, Slot, Value};
+use crate::version::{Incarnation, Version};
+
+/// Registers, sorted by slot, each once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Registers {
+    block: Box<[u8]>,
+    /// The large values, in the order of their registers. In a box, for mostly there is none.
+    #[expect(clippy::box_collection, reason = "of most sessions it is one word")]
+    large: Option<Box<Vec<Value>>>,
+}
+
+/// A register where it lies: in a block, or in a fragment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) slot: SlotRef<'a>,
+    pub(super) version: Version,
+    pub(super) value: Option<ValueRef<'a>>,
+}
+
+/// What a register is called. The order is that of [`Slot`]: UTF-8 sorts as its bytes do.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum SlotRef<'a> {
+    Property(u32),
+    Principal,
+    Attribute(&'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ValueRef<'a> {
+    /// The bytes lie in the block, and the hash as well if it is not made faster than kept.
+    Packed(&'a [u8], Option<u64>),
+    Shared(&'a Value),
+}
+
+/// A hash of fewer bytes is made when it is needed.
+const HASHED_MIN: usize = 17;
+
+const KIND: u8 = 0b11;
+const PROPERTY: u8 = 0;
+const PRINCIPAL: u8 = 1;
+const ATTRIBUTE: u8 = 2;
+const HAS_VERSION: u8 = 1 << 2;
+const HAS_VALUE: u8 = 1 << 3;
+const IS_LARGE: u8 = 1 << 4;
+
+impl Registers {
+    /// A larger value is not copied into the block.
+    pub(super) const PACKED_MAX: usize = 2048;
+
+    /// Packs registers that are sorted by slot.
+    pub(super) fn pack<'a>(registers: impl Iterator<Item = Seen<'a>> + Clone) -> Self {
+        let (mut bytes, mut count_large, mut before) = (0, 0, None);
+        for register in registers.clone() {
+            bytes += register.packed_len(before);
+            count_large += usize::from(register.is_large());
+            before = Some(register.version);
+        }
+        let mut block = Vec::with_capacity(bytes);
+        let mut large = Vec::with_capacity(count_large);
+        before = None;
+        for register in registers {
+            register.put(before, &mut block, &mut large);
+            before = Some(register.version);
+        }
+        Self {
+            block: block.into_boxed_slice(),
+            large: (count_large > 0).then(|| Box::new(large)),
+        }
+    }
+
+    pub(super) fn iter(&self) -> Iter<'_> {
+        Iter {
+            block: &self.block,
+            large: self.large.as_deref().map_or(&[][..], Vec::as_slice).iter(),
+            version: None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    pub(super) fn find(&self, slot: &Slot) -> Option<Seen<'_>> {
+        let wanted = SlotRef::of(slot);
+        let mut from_there = self.iter().skip_while(|register| register.slot < wanted);
+        from_there.next().filter(|register| register.slot == wanted)
+    }
+
+    /// Puts in what is new, sorted by slot, over what is here.
+    pub(super) fn put(&mut self, new: &[(Slot, Register)]) {
+        let new = new.iter().map(|(slot, register)| Seen::of(slot, register));
+        *self = Self::pack(Join::new(self.iter(), new).map(|(here, new)| {
+            let either = new.or(here);
+            either.expect("a join gives one of both, or both")
+        }));
+    }
+
+    /// All of them, each by itself.
+    pub(super) fn to_vec(&self) -> Vec<(Slot, Register)> {
+        let mut all = Vec::with_capacity(self.iter().count());
+        all.extend(self.iter().map(|register| register.to_owned()));
+        all
+    }
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn of(slot: &'a Slot, register: &'a Register) -> Self {
+        Self {
+            slot: SlotRef::of(slot),
+            version: register.version,
+            value: register.value.as_ref().map(ValueRef::Shared),
+        }
+    }
+
+    pub(super) fn to_owned(self) -> (Slot, Register) {
+        let register = Register {
+            version: self.version,
+            value: self.value.map(ValueRef::to_value),
+        };
+        (self.slot.to_slot(), register)
+    }
+
+    fn is_large(&self) -> bool {
+        self.value
+            .is_some_and(|value| value.as_bytes().len() > Registers::PACKED_MAX)
+    }
+
+    fn packed_len(&self, before: Option<Version>) -> usize {
+        let slot = match self.slot {
+            SlotRef::Property(number) => number_len(number.into()),
+            SlotRef::Principal => 0,
+            SlotRef::Attribute(name) => number_len(name.len() as u64) + name.len(),
+        };
+        let version = if before == Some(self.version) {
+            0
+        } else {
+            number_len(self.version.fence.into()) + number_len(self.version.revision) + 8
+        };
+        let value = match self.value {
+            Some(value) if !self.is_large() => {
+                let len = value.as_bytes().len();
+                number_len(len as u64) + len + if len < HASHED_MIN { 0 } else { 8 }
+            }
+            Some(_) | None => 0,
+        };
+        1 + slot + version + value
+    }
+
+    fn put(&self, before: Option<Version>, block: &mut Vec<u8>, large: &mut Vec<Value>) {
+        let kind = match self.slot {
+            SlotRef::Property(_) => PROPERTY,
+            SlotRef::Principal => PRINCIPAL,
+            SlotRef::Attribute(_) => ATTRIBUTE,
+        };
+        let has_version = before != Some(self.version);
+        let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
+        block.push(
+            kind | flag(has_version, HAS_VERSION)
+                | flag(self.value.is_some(), HAS_VALUE)
+                | flag(self.is_large(), IS_LARGE),
+        );
+        match self.slot {
+            SlotRef::Property(number) => put_number(block, number.into()),
+            SlotRef::Principal => {}
+            SlotRef::Attribute(name) => {
+                put_number(block, name.len() as u64);
+                block.extend_from_slice(name);
+            }
+        }
+        if has_version {
+            put_number(block, self.version.fence.into());
+            put_number(block, self.version.revision);
+            block.extend_from_slice(&self.version.writer.bits().to_le_bytes());
+        }
+        match self.value {
+            None => {}
+            Some(value) if self.is_large() => large.push(value.to_value()),
+            Some(value) => {
+                let bytes = value.as_bytes();
+                put_number(block, bytes.len() as u64);
+                if bytes.len() >= HASHED_MIN {
+                    block.extend_from_slice(&value.hash().to_le_bytes());
+                }
+                block.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl<'a> SlotRef<'a> {
+    pub(super) fn of(slot: &'a Slot) -> Self {
+        match slot {
+            Slot::Property(number) => Self::Property(*number),
+            Slot::Principal => Self::Principal,
+            Slot::Attribute(name) => Self::Attribute(name.as_str().as_bytes()),
+        }
+    }
+
+    pub(super) fn to_slot(self) -> Slot {
+        match (self, self.name()) {
+            (_, Some(name)) => Slot::Attribute(name),
+            (Self::Property(number), None) => Slot::Property(number),
+            (Self::Principal | Self::Attribute(_), None) => Slot::Principal,
+        }
+    }
+
+    /// The name of an attribute.
+    pub(super) fn name(self) -> Option<Name> {
+        let Self::Attribute(name) = self else {
+            return None;
+        };
+        let text = str::from_utf8(name).ok().and_then(Name::new);
+        Some(text.expect("only names are packed"))
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    pub(super) fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Packed(bytes, _) => bytes,
+            Self::Shared(value) => value.as_bytes(),
+        }
+    }
+
+    pub(super) fn hash(self) -> u64 {
+        match self {
+            Self::Packed(_, Some(hash)) => hash,
+            Self::Packed(bytes, None) => xxh3_64(bytes),
+            Self::Shared(value) => value.hash(),
+        }
+    }
+
+    /// A copy of bytes from the block; what is shared is shared once more.
+    pub(super) fn to_value(self) -> Value {
+        match self {
+            Self::Packed(bytes, _) => Value::with_hash(bytes, self.hash()),
+            Self::Shared(value) => value.clone(),
+        }
+    }
+}
+
+impl PartialEq for ValueRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+/// In a byte of a number: others follow.
+const MORE: u8 = 0x80;
+
+fn put_number(block: &mut Vec<u8>, number: u64) {
+    let mut rest = number;
+    while rest > 0x7f {
+        let [low, ..] = rest.to_le_bytes();
+        block.push(low | MORE);
+        rest >>= 7;
+    }
+    let [low, ..] = rest.to_le_bytes();
+    block.push(low);
+}
+
+fn number_len(number: u64) -> usize {
+    let bits = (u64::BITS - number.leading_zeros()).max(1);
+    bits.div_ceil(7) as usize
+}
+
+/// Goes over a block.
+#[derive(Clone, Debug)]
+pub(super) struct Iter<'a> {
+    block: &'a [u8],
+    large: std::slice::Iter<'a, Value>,
+    version: Option<Version>,
+}
+
+impl<'a> Iter<'a> {
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.block.split_at(len);
+        self.block = rest;
+        taken
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let (taken, rest) = self.block.split_first_chunk().expect("it was packed here");
+        self.block = rest;
+        *taken
+    }
+
+    fn number(&mut self) -> u64 {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let [byte] = self.array();
+            number |= u64::from(byte & !MORE) << shift;
+            if byte & MORE == 0 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    /// A number that was one of 32 bits when it was packed.
+    fn small(&mut self) -> u32 {
+        u32::try_from(self.number()).expect("it was packed here")
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Seen<'a>;
+
+    fn next(&mut self) -> Option<Seen<'a>> {
+        if self.block.is_empty() {
+            return None;
+        }
+        let [flags] = self.array();
+        let slot = match flags & KIND {
+            PROPERTY => SlotRef::Property(self.small()),
+            PRINCIPAL => SlotRef::Principal,
+            _ => {
+                let len = self.small() as usize;
+                SlotRef::Attribute(self.take(len))
+            }
+        };
+        if flags & HAS_VERSION != 0 {
+            self.version = Some(Version {
+                fence: self.small(),
+                revision: self.number(),
+                writer: Incarnation::from_bits(u64::from_le_bytes(self.array())),
+            });
+        }
+        let value = if flags & HAS_VALUE == 0 {
+            None
+        } else if flags & IS_LARGE != 0 {
+            self.large.next().map(ValueRef::Shared)
+        } else {
+            let len = self.small() as usize;
+            let hash = (len >= HASHED_MIN).then(|| u64::from_le_bytes(self.array()));
+            Some(ValueRef::Packed(self.take(len), hash))
+        };
+        Some(Seen {
+            slot,
+            version: self.version.expect("the first register has its version"),
+            value,
+        })
+    }
+}
+
+/// Goes over two sorted lists of registers side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Join<'a, A, B> {
+    a: A,
+    b: B,
+    next: (Option<Seen<'a>>, Option<Seen<'a>>),
+}
+
+impl<'a, A, B> Join<'a, A, B>
+where
+    A: Iterator<Item = Seen<'a>>,
+    B: Iterator<Item = Seen<'a>>,
+{
+    pub(super) fn new(mut a: A, mut b: B) -> Self {
+        let next = (a.next(), b.next());
+        Self { a, b, next }
+    }
+}
+
+impl<'a, A, B> Iterator for Join<'a, A, B>
+where
+    A: Iterator<Item = Seen<'a>>,
+    B: Iterator<Item = Seen<'a>>,
+{
+    type Item = (Option<Seen<'a>>, Option<Seen<'a>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = match &self.next {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.slot.cmp(&b.slot),
+        };
+        let (a, b) = &mut self.next;
+        let from_a = order.is_le().then(|| std::mem::replace(a, self.a.next()));
+        let from_b = order.is_ge().then(|| std::mem::replace(b, self.b.next()));
+        Some((from_a.flatten(), from_b.flatten()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_length_come_back() {
+        let mut packed = Registers::default();
+        let revisions = (0..56).flat_map(|bits| [1_u64 << bits, (1 << bits) + 77]);
+        let all: Vec<_> = (0_u32..)
+            .zip(revisions)
+            .map(|(number, revision)| {
+                let slot = Slot::Property(number.wrapping_mul(76_543_217) >> (number % 32));
+                (slot, register(revision, Some(number as usize)))
+            })
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .collect();
+        packed.put(&all);
+        assert_eq!(packed.to_vec(), all);
+    }
+
+    fn register(revision: u64, len: Option<usize>) -> Register {
+        Register {
+            version: Version {
+                fence: 3,
+                revision,
+                writer: Incarnation::from_bits(9),
+            },
+            value: len.map(|len| Value::new(&vec![7; len])),
+        }
+    }
+
+    fn named(name: &str) -> Slot {
+        Slot::Attribute(Name::new(name).unwrap())
+    }
+
+    #[test]
+    fn what_was_packed_comes_out_as_it_was() {
+        let max = Registers::PACKED_MAX;
+        let all = [
+            (Slot::Property(0), register(1, Some(8))),
+            (Slot::Property(70_000), register(1, Some(0))),
+            (Slot::Principal, register(2, None)),
+            (named("a"), register(2, Some(max))),
+            (named("b"), register(2, Some(max + 1))),
+            (named("ba"), register(5, Some(16))),
+            (named("\u{fffd}"), register(5, Some(17))),
+            (named("\u{10000}"), register(2, Some(100_000))),
+        ];
+        let mut packed = Registers::default();
+        packed.put(&all);
+        assert_eq!(packed.to_vec(), all);
+        for (slot, register) in &all {
+            let found = packed.find(slot).expect("it was packed");
+            assert_eq!(found.to_owned(), (slot.clone(), register.clone()));
+            let hash = register.value.as_ref().map(Value::hash);
+            assert_eq!(found.value.map(ValueRef::hash), hash);
+        }
+        assert!(packed.find(&named("aa")).is_none());
+        assert!(packed.find(&named("\u{10001}")).is_none());
+    }
+
+    #[test]
+    fn what_is_put_in_replaces_what_was_there() {
+        let mut packed = Registers::default();
+        packed.put(&[
+            (named("a"), register(1, Some(5000))),
+            (named("c"), register(1, Some(6000))),
+        ]);
+        packed.put(&[
+            (named("b"), register(2, Some(7000))),
+            (named("c"), register(2, Some(1))),
+        ]);
+        let expected = [
+            (named("a"), register(1, Some(5000))),
+            (named("b"), register(2, Some(7000))),
+            (named("c"), register(2, Some(1))),
+        ];
+        assert_eq!(packed.to_vec(), expected);
+    }
+}
