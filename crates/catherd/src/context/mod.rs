@@ -1,6 +1,7 @@
 //! The sessions of one web application, and what this node does with them.
 
 mod builder;
+mod cells;
 mod expiry;
 mod filter;
 #[cfg(test)]

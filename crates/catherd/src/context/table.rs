@@ -1,7 +1,5 @@
 //! The sessions of a context: a sharded map, and a short lock for each session.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +10,9 @@ use catherd_core::session::{Bucket, DigestKey, Digests, Entry};
 use catherd_core::sync::Summary;
 use catherd_core::table::Table;
 use catherd_core::time::Time;
-use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use super::cells::Cells;
 use super::receipt::Receipt;
 use super::users::{Filed, Users};
 use super::wheel::Wheel;
@@ -28,7 +26,7 @@ pub(crate) struct SessionTable {
     with: DigestKey,
     /// How old a session may become.
     lifetime: Option<Duration>,
-    cells: DashMap<Held, ()>,
+    cells: Cells,
     digests: Mutex<Digests>,
     users: Users,
     wheel: Mutex<Wheel>,
@@ -45,30 +43,6 @@ pub(crate) struct Cell {
     pub(crate) key: Key,
     slot: Mutex<Slot>,
 }
-
-/// A cell under its own key: the map has no second copy of it.
-#[derive(Debug)]
-struct Held(Arc<Cell>);
-
-impl Borrow<Key> for Held {
-    fn borrow(&self) -> &Key {
-        &self.0.key
-    }
-}
-
-impl Hash for Held {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key.hash(state);
-    }
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
-    }
-}
-
-impl Eq for Held {}
 
 /// What is under a key, and what this process alone knows of it.
 ///
@@ -106,7 +80,7 @@ impl SessionTable {
         Self {
             with,
             lifetime,
-            cells: DashMap::new(),
+            cells: Cells::new(),
             digests: Mutex::default(),
             users: Users::new(with),
             wheel: Mutex::default(),
@@ -119,7 +93,7 @@ impl SessionTable {
 
     /// The cell of `key`, if anything is under it.
     pub(crate) fn find(&self, key: Key) -> Option<Arc<Cell>> {
-        self.cells.get(&key).map(|held| Arc::clone(&held.key().0))
+        self.cells.find(key)
     }
 
     /// Looks at what is under a key, without the power to change it.
@@ -136,13 +110,6 @@ impl SessionTable {
         }
     }
 
-    /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
-    /// a cell may wait for the map.
-    fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
-        let cells = self.cells.iter().filter(|held| wanted(held.key().0.key));
-        cells.map(|held| Arc::clone(&held.key().0)).collect()
-    }
-
     /// Gives what is under `key` to `f`, be it nothing, and keeps digests, counts and the wheel.
     pub(crate) fn with<R>(
         &self,
@@ -152,12 +119,8 @@ impl SessionTable {
     ) -> R {
         loop {
             let cell = self.find(key).unwrap_or_else(|| {
-                let new = Arc::new(Cell {
-                    key,
-                    slot: Mutex::default(),
-                });
                 // Somebody else may have put one there meanwhile.
-                Arc::clone(&self.cells.entry(Held(new)).or_insert(()).key().0)
+                self.cells.find_or_put(Arc::new(Cell::of(key)))
             });
             let mut slot = cell.slot.lock();
             if slot.detached {
@@ -237,7 +200,7 @@ impl SessionTable {
             Some(Entry::Ended { at, generation, .. }) => Some((generation > 0, at, cell.key)),
             Some(Entry::Live(_)) | None => None,
         };
-        let cells = self.cells(|_| true);
+        let cells = self.cells.all();
         let mut all: Vec<_> = cells.iter().filter_map(|cell| ended(cell)).collect();
         all.sort_unstable();
         all.truncate(count);
@@ -254,9 +217,8 @@ impl SessionTable {
     /// Forgets everything, without a word to anybody. Requests that are in a session find that
     /// theirs is no more.
     pub(crate) fn clear(&self, now: Time) {
-        let keys: Vec<_> = self.cells.iter().map(|held| held.key().0.key).collect();
-        for key in keys {
-            self.with(key, now, |_, slot| slot.entry = None);
+        for cell in self.cells.all() {
+            self.with(cell.key, now, |_, slot| slot.entry = None);
         }
     }
 
@@ -353,8 +315,7 @@ impl SessionTable {
         }
         if after == Kind::Nothing {
             slot.detached = true;
-            self.cells
-                .remove_if(&cell.key, |held, ()| Arc::ptr_eq(&held.0, cell));
+            self.cells.remove(cell);
         }
     }
 
@@ -400,6 +361,14 @@ impl Slot {
 }
 
 impl Cell {
+    /// With nothing under its key.
+    pub(super) fn of(key: Key) -> Self {
+        Self {
+            key,
+            slot: Mutex::default(),
+        }
+    }
+
     /// Gives the slot to `f` for what changes neither digest nor kind: reading, setting, touching.
     pub(crate) fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
         f(&mut self.slot.lock())
@@ -418,6 +387,7 @@ pub(crate) enum Look {
 }
 
 /// What was under a key before a change.
+#[derive(Clone, Copy)]
 struct Before {
     kind: Kind,
     /// 0 if the key is not a user's.
@@ -478,7 +448,7 @@ impl Table for SessionTable {
         wanted: &mut dyn FnMut(Bucket) -> bool,
         out: &mut dyn FnMut(Summary),
     ) {
-        for cell in self.cells(|key| wanted(Bucket::of(key, size))) {
+        for cell in self.cells.in_buckets(size, wanted) {
             let digest = cell.slot(|slot| slot.digest);
             if digest != 0 {
                 out(Summary {
