@@ -9,7 +9,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use catherd::testing::Network;
 use catherd::{Cluster, CountersStatus, Event, Manager, OnTransferTimeout, Session};
-use farm::{A, B, Node, attributes, meet, two_with};
+use farm::{A, B, Node, attributes, meet, two_with, until};
 use futures_util::future::join_all;
 use http::StatusCode;
 
@@ -331,6 +331,9 @@ async fn overflows(bytes_per_second: u64) {
     whole(&[&a, &b], Duration::from_secs(120)).await;
     assert_eq!(b.sessions(), 50);
     assert_eq!(a.cluster.status().members[0].link.marked_buckets, 0);
+    // It counts them when it has looked again.
+    let repaired = || counters(&b).sessions_repaired - before_b.sessions_repaired;
+    until("B has repaired what was shed", || repaired() >= shed).await;
     let (after_a, after_b) = (counters(&a), counters(&b));
     // A asks once, and lacks nothing; B pulls them, and looks at the same ones again.
     assert_eq!(
