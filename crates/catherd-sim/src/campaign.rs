@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::check::{Violation, check};
 use crate::cores::Cores;
+use crate::history::READER;
 use crate::nodes::Nodes;
 use crate::plan::{Plan, name_of};
 use crate::{Engine, Run};
@@ -36,8 +37,10 @@ pub struct Report {
     pub seed: u64,
     /// How much time was simulated.
     pub simulated: Duration,
-    /// How many operations clients made.
+    /// How many operations clients made, without the reads of everything in the end.
     pub operations: usize,
+    /// How often something went wrong; that it was put right is not counted.
+    pub faults: usize,
     /// `None` if everything was kept.
     pub failure: Option<Failure>,
 }
@@ -129,10 +132,12 @@ pub fn run_plan_of(kind: Kind, plan: &Plan, shows: bool, is_silent: bool) -> (Re
         violations,
         transcript: run.transcript.clone(),
     });
+    let operations = run.history.operations.iter();
     let report = Report {
         seed: plan.seed,
         simulated: run.simulated,
-        operations: run.history.operations.len(),
+        operations: operations.filter(|it| it.client != READER).count(),
+        faults: plan.schedule.iter().filter(|(_, it)| it.is_harm()).count(),
         failure,
     };
     (report, run)

@@ -257,6 +257,7 @@ impl World {
                 let ahead = place.wall_ahead;
                 if let Some(node) = &mut place.node {
                     node.clock.wall_ahead = ahead;
+                    node.pulse_at = None;
                 }
             }
             Fault::Save(node) => {
@@ -345,6 +346,10 @@ impl World {
         node.is_paused = false;
         node.clock.thaw(now);
         node.is_stirred = true;
+        node.pulse_at = None;
+        for link in node.links.values_mut() {
+            link.is_stirred = true;
+        }
         node.timer_at = None;
         let stalled = std::mem::take(&mut node.stalled);
         let held = std::mem::take(&mut node.held);

@@ -10,12 +10,13 @@ use catherd::core::session::{Birth, Entry, Slot, State, Write};
 use catherd::core::time::Time;
 use catherd::core::version::{Dot, Incarnation, Version};
 
+use super::node::ByKey;
 use crate::history::Process;
 
 /// All that was ever written. Its maps are looked things up in, never iterated.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
-    sessions: HashMap<Key, Session>,
+    sessions: HashMap<Key, Session, ByKey>,
     /// How often something did not hold.
     pub(super) broken: usize,
     /// Tombstones that processes have to fetch: they met them at members.

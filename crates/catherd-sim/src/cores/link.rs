@@ -73,7 +73,9 @@ impl World {
         link.outbox.close();
         let conn = link.conn;
         self.attend(process, member);
-        self.node(process).links.remove(&member);
+        let node = self.node(process);
+        node.links.remove(&member);
+        node.ask_links();
         self.close(conn, OPENER);
         self.stir(process);
     }
@@ -158,9 +160,13 @@ impl World {
                 members.push(*member);
             }
         }
+        if members.is_empty() {
+            return;
+        }
         for member in members {
             self.pump(process, member);
         }
+        self.node(process).ask_links();
     }
 
     /// Writes what the rules allow, as far as the kernel takes it.
@@ -224,7 +230,7 @@ impl World {
                     self.say(|| format!("{process}: {member} {effect:?}"));
                 }
                 OutboxEffect::Marked { key, class, .. } => {
-                    let ended = node.table.entry(key).is_some_and(|it| it.live().is_none());
+                    let ended = node.has_ended(key);
                     let buckets = if class == FrameClass::Tombstone && !ended {
                         Marks::all()
                     } else {
@@ -236,8 +242,7 @@ impl World {
                     }
                 }
                 OutboxEffect::Ended { key, .. } => {
-                    let ended = node.table.entry(key).is_some_and(|it| it.live().is_none());
-                    if !ended {
+                    if !node.has_ended(key) {
                         self.truth.to_ask.push((process, member, key));
                     }
                 }
@@ -437,14 +442,15 @@ impl World {
 
     /// An acknowledgement is about to say that this is here.
     fn check_vouched(&mut self, process: Process, key: Key, seen: Option<&Vector>) {
-        let entry = self.node(process).table.entry(key);
-        let is_true = match (&entry, seen) {
+        let table = &self.node(process).table;
+        let is_true = table.look(key, |entry| match (entry, seen) {
             (Some(Entry::Live(state)), Some(seen)) => seen.is_within(state.seen()),
             // Idle beyond its limit, by now: it is served nowhere.
             (None, _) | (Some(Entry::Ended { .. }), _) => true,
             (Some(Entry::Live(_)), None) => false,
-        };
+        });
         if !is_true {
+            let entry = table.entry(key);
             let what = format!("{process}: {key:?} {seen:?} is not within {entry:?}");
             self.broken("3: acknowledgements are true", what);
         }
@@ -537,14 +543,13 @@ impl World {
     fn fetched(&mut self, process: Process, key: Key, held: &Vector) -> Answer {
         let time = self.time(process);
         let node = self.node(process);
-        let entry = node.table.entry(key);
         let served = node.sides.get(&key).is_some_and(|it| it.served);
-        Answer::of(key, Entry::fetch(entry.as_ref(), key, time, held), served)
+        let fetched = |entry: Option<&Entry>| Entry::fetch(entry, key, time, held);
+        Answer::of(key, node.table.look(key, fetched), served)
     }
 
     /// Whether a write is known to be missing under a key.
     pub(super) fn is_behind(&self, process: Process, key: Key) -> bool {
-        let entry = self.look(process).and_then(|node| node.table.entry(key));
-        entry.is_some_and(|entry| entry.live().is_some_and(State::is_behind))
+        self.live(process, key, State::is_behind) == Some(true)
     }
 }

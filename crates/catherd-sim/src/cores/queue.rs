@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use catherd::core::message::Heartbeat;
@@ -28,11 +29,13 @@ pub(super) enum Event {
     /// A process starts at a place, at the beginning.
     Start(Node),
     /// A datagram arrives.
-    Datagram(Process, Box<Heartbeat>),
+    Datagram(Process, Rc<Heartbeat>),
     /// Bytes, or the end of them, arrive at a side of a connection.
     Arrives(ConnId, Side),
     /// A process looks at its deadlines.
     Timer(Process),
+    /// The same, and its tasks look at theirs.
+    Alarm(Process),
     /// A connection is cut off at both ends.
     Cut(ConnId),
     /// A place that was armed at a process is disarmed.
