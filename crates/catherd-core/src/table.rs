@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::Key;
-use crate::session::{Bucket, DigestKey, Digests, Entry};
+use crate::session::{Bucket, DigestKey, Digests, Entry, State};
 use crate::sync::Summary;
 use crate::time::Time;
 
@@ -91,6 +91,15 @@ impl PlainTable {
     pub fn look<R>(&self, key: Key, f: impl FnOnce(Option<&Entry>) -> R) -> R {
         let inner = self.inner.borrow();
         f(inner.entries.get(&key).and_then(|held| held.entry.as_ref()))
+    }
+
+    /// Gives the live session under `key` to `f`, which does no more to it than any request does
+    /// that changes nothing: it is accessed, and what is set is not committed. No digest shows that,
+    /// except that of one which was idle or was never committed: `None`, as if there were none.
+    pub fn touch<R>(&self, key: Key, f: impl FnOnce(&mut State) -> R) -> Option<R> {
+        let inner = &mut *self.inner.borrow_mut();
+        let held = inner.entries.get_mut(&key).filter(|it| it.digest != 0)?;
+        held.entry.as_mut()?.live_mut().map(f)
     }
 
     /// The digests, as kept with each change.

@@ -18,7 +18,7 @@ use crate::history::Process;
 const TOLERANCE: Duration = Duration::from_secs(10);
 
 /// Digests are computed anew once in so many sweeps.
-const ANEW_EVERY: u32 = 16;
+const ANEW_EVERY: u32 = 64;
 
 impl World {
     pub(super) fn keep_house(&mut self, process: Process) {

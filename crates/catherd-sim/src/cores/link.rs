@@ -153,7 +153,8 @@ impl World {
         }
     }
 
-    pub(super) fn pump_all(&mut self, process: Process) {
+    /// Writes to the links with which something was done; whether there was any.
+    pub(super) fn pump_all(&mut self, process: Process) -> bool {
         let mut members: Vec<Incarnation> = Vec::new();
         for (member, link) in &mut self.node(process).links {
             if std::mem::take(&mut link.is_stirred) {
@@ -161,12 +162,13 @@ impl World {
             }
         }
         if members.is_empty() {
-            return;
+            return false;
         }
         for member in members {
             self.pump(process, member);
         }
         self.node(process).ask_links();
+        true
     }
 
     /// Writes what the rules allow, as far as the kernel takes it.

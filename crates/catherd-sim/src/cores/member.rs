@@ -43,8 +43,10 @@ impl World {
             if node.membership.handle_pulse(pulse) {
                 // Those of before are known and called at once; without any, somebody may have come.
                 node.join_again(pulse.at, if had_members { 0 } else { 2 });
+                self.carry_out(process);
+                let node = self.node(process);
+                node.membership_due = node.membership.poll_timeout();
             }
-            self.carry_out(process);
         }
         f(self);
         self.settle(process);
@@ -56,8 +58,9 @@ impl World {
             return;
         }
         self.carry_out(process);
-        self.pump_all(process);
-        self.carry_out(process);
+        if self.pump_all(process) {
+            self.carry_out(process);
+        }
         self.file_timer(process);
         match self.running(process).and_then(|node| node.doom.take()) {
             Some(Doom::Crash) => self.crash(process),
@@ -72,12 +75,11 @@ impl World {
     fn file_timer(&mut self, process: Process) {
         let now = self.now;
         let node = self.node(process);
+        if !std::mem::take(&mut node.has_only_heard) {
+            node.membership_due = node.membership.poll_timeout();
+        }
         let mut at = node.house_at;
-        for other in node
-            .links_due
-            .into_iter()
-            .chain(node.membership.poll_timeout())
-        {
+        for other in node.links_due.into_iter().chain(node.membership_due) {
             at = at.min(other);
         }
         let at = node.clock.global(at).max(now + GRAIN);
@@ -145,6 +147,7 @@ impl World {
             .running(process)
             .and_then(|node| node.membership.poll_effect())
         {
+            self.node(process).has_only_heard = false;
             match effect {
                 Effect::SendHeartbeat(heartbeat) | Effect::AnswerHeartbeat(heartbeat) => {
                     self.multicast(process, heartbeat);
@@ -207,9 +210,10 @@ impl World {
 
     pub(super) fn hear(&mut self, process: Process, heartbeat: &Heartbeat) {
         let time = self.time(process);
-        self.node(process)
-            .membership
-            .handle_heartbeat(time, heartbeat);
+        let node = self.node(process);
+        node.membership.handle_heartbeat(time, heartbeat);
+        // One that wants nothing done has put off when somebody is silent, and nothing else.
+        node.has_only_heard = node.timer_at.is_some();
     }
 
     /// Opens a connection and says hello over it.

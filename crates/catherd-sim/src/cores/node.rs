@@ -53,6 +53,10 @@ pub(super) struct Node {
     /// When entries are to be looked at.
     pub(super) filed: BTreeSet<(Time, Key)>,
     pub(super) links: BTreeMap<Incarnation, Link>,
+    /// When the membership wants to look at its time, or earlier.
+    pub(super) membership_due: Option<Time>,
+    /// In this step it has heard a heartbeat, and nothing came of it.
+    pub(super) has_only_heard: bool,
     /// When the first of the links wants to look at its time.
     pub(super) links_due: Option<Time>,
     /// Calls that were made, with the time until which each waits for its answer.
@@ -304,6 +308,8 @@ impl Node {
             total: 0,
             filed: BTreeSet::new(),
             links: BTreeMap::new(),
+            membership_due: None,
+            has_only_heard: false,
             links_due: None,
             calls: Vec::new(),
             incoming: BTreeMap::new(),
@@ -363,6 +369,8 @@ impl Node {
             total: self.total,
             filed: self.filed.clone(),
             links: BTreeMap::new(),
+            membership_due: None,
+            has_only_heard: false,
             links_due: None,
             calls: Vec::new(),
             incoming: BTreeMap::new(),

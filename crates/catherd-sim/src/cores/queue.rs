@@ -59,7 +59,8 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Filed {
-    at: Duration,
+    /// In nanoseconds.
+    at: u64,
     order: u64,
     event: Event,
 }
@@ -68,12 +69,13 @@ impl Queue {
     pub(super) fn push(&mut self, at: Duration, event: Event) {
         self.filed += 1;
         let order = self.filed;
+        let at = at.as_secs() * 1_000_000_000 + u64::from(at.subsec_nanos());
         self.heap.push(Filed { at, order, event });
     }
 
     pub(super) fn pop(&mut self) -> Option<(Duration, Event)> {
         let filed = self.heap.pop()?;
-        Some((filed.at, filed.event))
+        Some((Duration::from_nanos(filed.at), filed.event))
     }
 }
 

@@ -353,12 +353,11 @@ impl World {
         let mut bound = Bound::default();
         if let Some(key) = work.key {
             if self.is_shown(process, key) {
-                let birth = self.change(process, key, |entry| {
-                    let state = entry.as_mut().and_then(Entry::live_mut);
-                    let state = state.expect("it can be shown");
+                let birth = self.touch(process, key, |state| {
                     state.touch(time);
                     state.birth()
                 });
+                let birth = birth.expect("it can be shown");
                 let beside = self.node(process).besides(key);
                 beside.requests += 1;
                 beside.served = true;

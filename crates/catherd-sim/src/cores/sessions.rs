@@ -61,6 +61,26 @@ impl World {
         result
     }
 
+    /// A request is in a live session: accesses it, or sets something and commits nothing. `None` if
+    /// there is no session.
+    pub(super) fn touch<R>(
+        &mut self,
+        process: Process,
+        key: Key,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Option<R> {
+        let mut f = Some(f);
+        let mut touch = |state: &mut State| f.take().map(|f| f(state));
+        let table = &self.node(process).table;
+        if let Some(touched) = table.touch(key, &mut touch) {
+            return touched;
+        }
+        // The first that makes it more than a thing that no digest shows.
+        self.change(process, key, |entry| {
+            entry.as_mut().and_then(Entry::live_mut).and_then(touch)
+        })
+    }
+
     /// What is under a key was `before` until now.
     fn changed(&mut self, process: Process, key: Key, before: Option<&Entry>) {
         let time = self.time(process);
@@ -148,14 +168,11 @@ impl World {
         current: Current,
         f: impl FnOnce(&mut State),
     ) -> bool {
-        self.change(process, current.key, |entry| {
-            let state = entry.as_mut().and_then(Entry::live_mut);
-            let Some(state) = state.filter(|state| state.birth() == current.birth) else {
-                return false;
-            };
-            f(state);
-            true
-        })
+        let set = self.touch(process, current.key, |state| {
+            let is_it = state.birth() == current.birth;
+            is_it.then(|| f(state)).is_some()
+        });
+        set == Some(true)
     }
 
     /// Whether the session of a request is there still.
@@ -419,11 +436,7 @@ impl World {
         if let Some(beside) = node.sides.get_mut(&current.key) {
             beside.requests = beside.requests.saturating_sub(1);
         }
-        self.change(process, current.key, |entry| {
-            if let Some(state) = entry.as_mut().and_then(Entry::live_mut) {
-                state.touch(time);
-            }
-        });
+        self.touch(process, current.key, |state| state.touch(time));
     }
 
     /// The holders hear with the next batch that a session was accessed.
