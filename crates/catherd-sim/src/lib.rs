@@ -12,6 +12,7 @@
 //! | `check` | the promises, each against a history |
 //! | `nodes` | the engine of whole nodes: real ones on a paused clock and a network in memory |
 //! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
+//! | `transcript` | what people read of a run |
 //! | `campaign` | many seeds on all processors |
 //!
 //! ```
@@ -35,6 +36,7 @@ mod history;
 mod nodes;
 mod plan;
 mod random;
+mod transcript;
 mod workload;
 
 pub use campaign::{

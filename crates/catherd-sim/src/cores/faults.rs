@@ -145,13 +145,8 @@ impl World {
             }
             self.crash(process);
         }
-        let standing = &mut self.places[place];
-        let process = Process {
-            node: place,
-            generation: standing.starts,
-        };
-        standing.starts += 1;
-        standing.disturbed = self.now;
+        let process = self.next_process(place);
+        let standing = &self.places[place];
         let clock = (standing.drift, standing.wall_ahead);
         let begin = (self.plan.seed, self.now);
         let node = Node::new(process, &self.plan.settings, begin, clock);
@@ -160,6 +155,18 @@ impl World {
         self.happened(Happened::Started(process));
         self.act(process, |_| ());
         self.is_running(process).then_some(process)
+    }
+
+    /// The one that runs at a place from now on.
+    fn next_process(&mut self, place: Number) -> Process {
+        let standing = &mut self.places[place];
+        let process = Process {
+            node: place,
+            generation: standing.starts,
+        };
+        standing.starts += 1;
+        standing.disturbed = self.now;
+        process
     }
 
     /// The process ends without a word. Its kernel resets what was open.
@@ -288,13 +295,7 @@ impl World {
             return None;
         }
         self.crash(before);
-        let standing = &mut self.places[place];
-        let process = Process {
-            node: place,
-            generation: standing.starts,
-        };
-        standing.starts += 1;
-        standing.disturbed = self.now;
+        let process = self.next_process(place);
         let random = Random::derived(self.plan.seed, 50_000 + self.random.draw() % 10_000);
         node.put_back(process, (taken, self.now), random);
         self.processes.insert(node.incarnation, process);

@@ -21,6 +21,7 @@ use crate::fault::Node as Number;
 use crate::history::{Happened, History, Number as OperationNumber, Operation, Process, Ran};
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::transcript::{list, show};
 
 /// Everything there is.
 #[derive(Debug)]
@@ -369,14 +370,4 @@ impl Me {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.hands.spawn(Some(self.process), task);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "somebody asked to see it")]
-fn show(line: &str) {
-    println!("{line}");
-}
-
-fn list(processes: &[Process]) -> String {
-    let all: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    all.join(" ")
 }

@@ -16,6 +16,7 @@ use crate::Run;
 use crate::fault::Node;
 use crate::history::{Happened, History, Number, Operation, Process, Ran};
 use crate::plan::Plan;
+use crate::transcript::{list, show};
 
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -232,16 +233,6 @@ impl World {
 pub(super) fn address(node: Node) -> IpAddr {
     let last = u8::try_from(node + 1).expect("there are eight nodes at most");
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
-}
-
-#[expect(clippy::print_stdout, reason = "somebody asked to see it")]
-fn show(line: &str) {
-    println!("{line}");
-}
-
-fn list(processes: &[Process]) -> String {
-    let all: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    all.join(" ")
 }
 
 pub(super) type Shared = Arc<World>;
