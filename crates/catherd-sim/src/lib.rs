@@ -47,7 +47,7 @@ pub use check::{Violation, check};
 pub use cores::Cores;
 pub use fault::{Fault, Node, Schedule, Way};
 pub use history::{
-    Flags, Happened, History, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,
+    Flags, Happened, History, Lag, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,
     Wrote,
 };
 pub use nodes::Nodes;

@@ -94,7 +94,7 @@ impl Plan {
             plan.settings.nodes = random.pick(&[2, 3, 3, 4]);
         }
         let clients = plan.load.alone + 3 * plan.load.groups;
-        let think = Duration::from_millis(1500) * u32::try_from(clients).unwrap_or(1);
+        let think = Duration::from_millis(1850) * u32::try_from(clients).unwrap_or(1);
         let load = Load {
             think: think.max(plan.load.think),
             ..plan.load

@@ -29,6 +29,7 @@ impl<'a> Survival<'a> {
                 Happened::Started(_)
                 | Happened::Gone(..)
                 | Happened::Met(..)
+                | Happened::Lagged(..)
                 | Happened::Destroyed(..)
                 | Happened::Broken(..) => continue,
             }
@@ -68,6 +69,7 @@ impl<'a> Survival<'a> {
                 Happened::Started(_)
                 | Happened::Gone(..)
                 | Happened::Met(..)
+                | Happened::Lagged(..)
                 | Happened::Destroyed(..)
                 | Happened::Broken(..) => unreachable!("these decide nothing"),
             }

@@ -175,6 +175,8 @@ impl World {
             return;
         }
         let incarnation = self.node(process).incarnation;
+        let lag = self.lag(process);
+        self.happened(Happened::Lagged(process, lag));
         self.places[process.node].node = None;
         self.places[process.node].is_healthy = false;
         let now = self.now;

@@ -20,7 +20,7 @@ use super::network::Item;
 use super::node::{CONTEXT, Link, LinkTicket};
 use super::queue::{ACCEPTOR, ConnId, OPENER};
 use super::world::World;
-use crate::history::Process;
+use crate::history::{Lag, Process};
 
 /// The only context's number.
 pub(super) const ID: ContextId = ContextId(0);
@@ -50,12 +50,13 @@ impl World {
     /// A connection that was welcomed becomes the link to a member.
     pub(super) fn place_link(&mut self, process: Process, member: Incarnation, conn: ConnId) {
         self.drop_link(process, member);
-        let outbox = Outbox::new(self.outbox_config());
+        let (opened, outbox) = (self.now, Outbox::new(self.outbox_config()));
         let node = self.node(process);
         node.next_link += 1;
         let link = Link {
             number: node.next_link,
             conn,
+            opened,
             outbox,
             questions: 0,
             open: BTreeMap::new(),
@@ -78,6 +79,26 @@ impl World {
         node.ask_links();
         self.close(conn, OPENER);
         self.stir(process);
+    }
+
+    /// What a process has under way, as it publishes it. Not to members that lack what was marked.
+    pub(super) fn lag(&self, process: Process) -> Vec<Lag> {
+        let Some(node) = self.look(process) else {
+            return Vec::new();
+        };
+        let time = node.clock.time(self.now);
+        let lags = node.view().members.iter().filter_map(|member| {
+            let link = node.links.get(&member.incarnation)?;
+            let to = *self.processes.get(&member.incarnation)?;
+            let snapshot = link.outbox.snapshot(time);
+            let is_whole = member.is_ready() && node.schedule.marked(member.incarnation) == 0;
+            is_whole.then_some(Lag {
+                member: to,
+                since: link.opened,
+                frames: snapshot.queued_frames + snapshot.unacknowledged_frames,
+            })
+        });
+        lags.collect()
     }
 
     /// Queues a frame for a member; the ticket names no link if there is none.

@@ -143,6 +143,8 @@ pub(super) struct LinkTicket {
 pub(super) struct Link {
     pub(super) number: u64,
     pub(super) conn: ConnId,
+    /// When it was opened.
+    pub(super) opened: Duration,
     pub(super) outbox: Outbox,
     pub(super) questions: u64,
     /// Questions that somebody waits for, and their answers.

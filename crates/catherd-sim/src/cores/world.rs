@@ -168,6 +168,7 @@ impl World {
             Happened::Started(process) => format!("{process} is started"),
             Happened::Ready(process, seen) => format!("{process} is ready, with {}", list(seen)),
             Happened::Ended(process) => format!("{process} has ended"),
+            Happened::Lagged(process, lags) => format!("{process} had under way {lags:?}"),
             Happened::Whole(all) => format!("whole: {}", list(all)),
             Happened::Destroyed(process, session, why) => {
                 format!("{process} destroys {session:016x}: {why}")
