@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::Key;
-use crate::session::{Bucket, DigestKey, Digests, Entry};
+use crate::session::{Bucket, DigestKey, Digests, Entry, State};
 use crate::sync::Summary;
 use crate::time::Time;
 
@@ -55,11 +55,15 @@ pub struct PlainTable {
 struct Inner {
     entries: BTreeMap<Key, Held>,
     digests: Digests,
+    /// The digests as they were folded last, kept with each change: who compares tables folds them
+    /// alike every time.
+    folded: Option<Digests>,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
-    entry: Entry,
+    /// `None` only while it is changed.
+    entry: Option<Entry>,
     /// What the entry adds to its bucket at present.
     digest: u64,
 }
@@ -80,11 +84,22 @@ impl PlainTable {
 
     /// A copy of the entry under `key`.
     pub fn entry(&self, key: Key) -> Option<Entry> {
-        self.inner
-            .borrow()
-            .entries
-            .get(&key)
-            .map(|held| held.entry.clone())
+        self.look(key, |entry| entry.cloned())
+    }
+
+    /// Gives the entry under `key` to `f`, which does not change the table meanwhile.
+    pub fn look<R>(&self, key: Key, f: impl FnOnce(Option<&Entry>) -> R) -> R {
+        let inner = self.inner.borrow();
+        f(inner.entries.get(&key).and_then(|held| held.entry.as_ref()))
+    }
+
+    /// Gives the live session under `key` to `f`, which does no more to it than any request does
+    /// that changes nothing: it is accessed, and what is set is not committed. No digest shows that,
+    /// except that of one which was idle or was never committed: `None`, as if there were none.
+    pub fn touch<R>(&self, key: Key, f: impl FnOnce(&mut State) -> R) -> Option<R> {
+        let inner = &mut *self.inner.borrow_mut();
+        let held = inner.entries.get_mut(&key).filter(|it| it.digest != 0)?;
+        held.entry.as_mut()?.live_mut().map(f)
     }
 
     /// The digests, as kept with each change.
@@ -95,25 +110,58 @@ impl PlainTable {
     /// The digests, computed from scratch.
     pub fn digests_anew(&self, now: Time) -> Digests {
         let inner = self.inner.borrow();
-        let digest = |(key, held): (&Key, &Held)| (*key, held.entry.digest(*key, now, &self.with));
+        let digest = |(key, held): (&Key, &Held)| (*key, self.digest_of(*key, held, now));
         Digests::of(inner.digests.size(), inner.entries.iter().map(digest))
+    }
+
+    /// Whether the digests that are kept are those that are computed from scratch.
+    pub fn has_true_digests(&self, now: Time) -> bool {
+        let anew = self.digests_anew(now);
+        let inner = self.inner.borrow();
+        let is_so = |it: &Digests| it.folded(it.size()) == anew.folded(it.size());
+        inner.digests == anew && inner.folded.as_ref().is_none_or(is_so)
+    }
+
+    fn digest_of(&self, key: Key, held: &Held, now: Time) -> u64 {
+        let entry = held.entry.as_ref();
+        entry.map_or(0, |entry| entry.digest(key, now, &self.with))
+    }
+}
+
+impl Inner {
+    fn replace(&mut self, key: Key, before: u64, after: u64) {
+        if before != after {
+            self.digests.replace(key, before, after);
+            if let Some(folded) = &mut self.folded {
+                folded.replace(key, before, after);
+            }
+        }
     }
 }
 
 impl Table for PlainTable {
     fn change<R>(&self, key: Key, now: Time, f: impl FnOnce(&mut Option<Entry>) -> R) -> R {
-        let mut inner = self.inner.borrow_mut();
-        let held = inner.entries.remove(&key);
-        let before = held.as_ref().map_or(0, |held| held.digest);
-        let mut entry = held.map(|held| held.entry);
-        let result = f(&mut entry);
-        let digest = entry
-            .as_ref()
-            .map_or(0, |entry| entry.digest(key, now, &self.with));
-        inner.digests.replace(key, before, digest);
-        if let Some(entry) = entry {
-            inner.entries.insert(key, Held { entry, digest });
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(held) = inner.entries.get_mut(&key) else {
+            let mut held = Held {
+                entry: None,
+                digest: 0,
+            };
+            let result = f(&mut held.entry);
+            held.digest = self.digest_of(key, &held, now);
+            inner.replace(key, 0, held.digest);
+            if held.entry.is_some() {
+                inner.entries.insert(key, held);
+            }
+            return result;
+        };
+        let result = f(&mut held.entry);
+        let digest = self.digest_of(key, held, now);
+        let before = std::mem::replace(&mut held.digest, digest);
+        if held.entry.is_none() {
+            inner.entries.remove(&key);
         }
+        inner.replace(key, before, digest);
         result
     }
 
@@ -135,13 +183,23 @@ impl Table for PlainTable {
     }
 
     fn digests(&self, size: usize) -> Vec<u64> {
-        self.inner.borrow().digests.folded(size)
+        let inner = &mut *self.inner.borrow_mut();
+        if size == inner.digests.size() {
+            return inner.digests.folded(size);
+        }
+        let folded = inner.folded.take().filter(|it| it.size() == size);
+        let folded = folded.unwrap_or_else(|| {
+            let digest = |(key, held): (&Key, &Held)| (*key, held.digest);
+            Digests::of(size, inner.entries.iter().map(digest))
+        });
+        inner.folded.insert(folded).folded(size)
     }
 
     fn summary(&self, key: Key) -> (u64, bool) {
         let inner = self.inner.borrow();
         let held = inner.entries.get(&key);
-        held.map_or((0, false), |held| (held.digest, held.entry.is_final()))
+        let is_final = |held: &Held| held.entry.as_ref().is_some_and(Entry::is_final);
+        held.map_or((0, false), |held| (held.digest, is_final(held)))
     }
 
     fn summaries(

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,19 +15,41 @@ use parking_lot::Mutex;
 
 use crate::check::{Violation, check};
 use crate::cores::Cores;
+use crate::history::READER;
 use crate::nodes::Nodes;
 use crate::plan::{Plan, name_of};
 use crate::{Engine, Run};
 
-/// A run that broke a promise.
+/// A run that broke a promise. As text: all that is needed to see it again.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Its seed.
     pub seed: u64,
+    /// What it ran in, and in which mode.
+    pub of: (Kind, Mode),
     /// What was broken.
     pub violations: Vec<Violation>,
     /// What happened, a line each.
     pub transcript: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for violation in &self.violations {
+            writeln!(f, "{violation}")?;
+        }
+        f.write_str("...\n")?;
+        let tail = self.transcript.len().saturating_sub(40);
+        for line in &self.transcript[tail..] {
+            writeln!(f, "{line}")?;
+        }
+        let (seed, (kind, mode)) = (self.seed, self.of);
+        let again = replay_command_of(kind, seed, mode);
+        writeln!(
+            f,
+            "\nseed {seed} did not keep its promises; see it again with\n  {again}"
+        )
+    }
 }
 
 /// What is said about a seed that is done.
@@ -36,10 +59,25 @@ pub struct Report {
     pub seed: u64,
     /// How much time was simulated.
     pub simulated: Duration,
-    /// How many operations clients made.
+    /// How many operations clients made, without the reads of everything in the end.
     pub operations: usize,
+    /// How often something went wrong; that it was put right is not counted.
+    pub faults: usize,
     /// `None` if everything was kept.
     pub failure: Option<Failure>,
+}
+
+impl Report {
+    /// For a test, which fails where the run did.
+    ///
+    /// # Panics
+    ///
+    /// With the [`Failure`] as text, if a promise was broken.
+    pub fn assert_kept(&self) {
+        if let Some(failure) = &self.failure {
+            panic!("{failure}");
+        }
+    }
 }
 
 /// Which engine makes a plan happen.
@@ -126,13 +164,16 @@ pub fn run_plan_of(kind: Kind, plan: &Plan, shows: bool, is_silent: bool) -> (Re
     violations.extend(check(plan, &run.history));
     let failure = (!violations.is_empty()).then(|| Failure {
         seed: plan.seed,
+        of: (kind, plan.settings.mode),
         violations,
         transcript: run.transcript.clone(),
     });
+    let operations = run.history.operations.iter();
     let report = Report {
         seed: plan.seed,
         simulated: run.simulated,
-        operations: run.history.operations.len(),
+        operations: operations.filter(|it| it.client != READER).count(),
+        faults: plan.schedule.iter().filter(|(_, it)| it.is_harm()).count(),
         failure,
     };
     (report, run)

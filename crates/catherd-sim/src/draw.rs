@@ -19,7 +19,7 @@ pub(crate) fn schedule(random: &mut Random, settings: &Settings) -> Schedule {
 
 /// The same for a longer run, with more time between them.
 pub(crate) fn long_schedule(random: &mut Random, settings: &Settings) -> Schedule {
-    draw(random, settings, (8, 10), 60_000)
+    draw(random, settings, (8, 10), 90_000)
 }
 
 fn draw(

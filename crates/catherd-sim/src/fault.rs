@@ -55,6 +55,33 @@ pub enum Fault {
     Mend(Vec<Node>),
 }
 
+impl Fault {
+    /// Whether something goes wrong with it, and is not put right or prepared.
+    pub fn is_harm(&self) -> bool {
+        match self {
+            Self::Crash(_)
+            | Self::CrashAt(..)
+            | Self::StopAt(..)
+            | Self::Leave(_)
+            | Self::Pause(_)
+            | Self::Freeze(_)
+            | Self::PutBack(_)
+            | Self::Part(..)
+            | Self::PartOneWay(..)
+            | Self::Hold(..)
+            | Self::Reset(..)
+            | Self::Clock(..) => true,
+            Self::Ways(way) | Self::OneWay(_, _, way) => *way != Way::default(),
+            Self::Start(_)
+            | Self::Resume(_)
+            | Self::Thaw(_)
+            | Self::Save(_)
+            | Self::Join(..)
+            | Self::Mend(_) => false,
+        }
+    }
+}
+
 /// What a way between two nodes is like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Way {

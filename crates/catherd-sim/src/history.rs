@@ -54,10 +54,25 @@ pub enum Happened {
     Gone(Process, Process),
     /// The first process has the second in its view.
     Met(Process, Process),
+    /// What the process had under way to members when it ended.
+    Lagged(Process, Vec<Lag>),
     /// A session was destroyed on a node: the keyed hash of its key, and why.
     Destroyed(Process, u64, &'static str),
     /// What the engine saw itself does not keep a promise.
     Broken(&'static str, String),
+}
+
+/// What was under way to a member, as a node publishes it: the most that an end of the node at this
+/// moment may lose of writes that nobody waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lag {
+    /// To whom.
+    pub member: Process,
+    /// Since when all that was written went there over the link that is open.
+    pub since: Duration,
+    /// Frames that it had not acknowledged, written or not. One may stand for several writes of one
+    /// session.
+    pub frames: usize,
 }
 
 /// A request of a client, and what became of it.

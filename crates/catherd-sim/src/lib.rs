@@ -12,6 +12,7 @@
 //! | `check` | the promises, each against a history |
 //! | `nodes` | the engine of whole nodes: real ones on a paused clock and a network in memory |
 //! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
+//! | `transcript` | what people read of a run |
 //! | `campaign` | many seeds on all processors |
 //!
 //! ```
@@ -35,6 +36,7 @@ mod history;
 mod nodes;
 mod plan;
 mod random;
+mod transcript;
 mod workload;
 
 pub use campaign::{
@@ -45,7 +47,7 @@ pub use check::{Violation, check};
 pub use cores::Cores;
 pub use fault::{Fault, Node, Schedule, Way};
 pub use history::{
-    Flags, Happened, History, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,
+    Flags, Happened, History, Lag, Number, Operation, Outcome, Process, READER, Ran, Step, Subject,
     Wrote,
 };
 pub use nodes::Nodes;

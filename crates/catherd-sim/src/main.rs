@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 use catherd::Mode;
 use catherd_sim::{Kind, Report, campaign, mode_named, replay_command_of, run_plan_of};
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A run makes and forgets small things by the million.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs whole clusters in one thread from one seed, and checks what they promise.
 #[derive(Debug, Parser)]
@@ -91,7 +96,7 @@ fn replay(seed: u64, kind: Kind, mode: Mode) -> ExitCode {
 fn run_many((first, count): (u64, u64), (kind, mode): (Kind, Mode), threads: usize) -> ExitCode {
     println!("{count} seeds from {first} on");
     let (began, mut said) = (Instant::now(), Instant::now());
-    let (mut done, mut failed, mut operations) = (0, 0, 0);
+    let (mut done, mut failed, mut operations, mut faults) = (0, 0, 0, 0);
     let mut simulated = Duration::ZERO;
     let hangs = |seed| {
         println!(
@@ -105,6 +110,7 @@ fn run_many((first, count): (u64, u64), (kind, mode): (Kind, Mode), threads: usi
         let Report { seed, failure, .. } = report;
         done += 1;
         operations += report.operations;
+        faults += report.faults;
         simulated += report.simulated;
         if let Some(failure) = failure {
             failed += 1;
@@ -121,8 +127,8 @@ fn run_many((first, count): (u64, u64), (kind, mode): (Kind, Mode), threads: usi
             let hours = simulated.as_secs_f64() / 3600.0;
             let minutes = began.elapsed().as_secs_f64() / 60.0;
             println!(
-                "{done} of {count} seeds, {failed} failed, {operations} operations, {hours:.1} \
-                 simulated hours, {:.0} a minute",
+                "{done} of {count} seeds, {failed} failed, {operations} operations, {faults} \
+                 faults, {hours:.1} simulated hours, {:.1} a minute",
                 hours / minutes
             );
         }

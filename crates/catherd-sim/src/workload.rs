@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::fault::Node;
 use crate::history::{Ran, Step, Subject};
 use crate::plan::Load;
 use crate::random::Random;
@@ -69,6 +70,26 @@ pub(crate) enum Got {
     Failed,
     /// It may have been done.
     Unknown,
+}
+
+/// Where a balancer sends a request: to the node of the cookie's route, if it is thought healthy, or
+/// else to any that is; `sticky` of a hundred times to the former.
+pub(crate) fn balance(
+    jar: &Jar,
+    healthy: &[Node],
+    sticky: u64,
+    random: &mut Random,
+) -> Option<Node> {
+    if healthy.is_empty() {
+        return None;
+    }
+    let routed = jar
+        .route()
+        .and_then(|route| route.strip_prefix('n')?.parse().ok());
+    match routed.filter(|node| healthy.contains(node)) {
+        Some(node) if random.percent(sticky) => Some(node),
+        _ => Some(random.pick(healthy)),
+    }
 }
 
 /// All the clients of a load.

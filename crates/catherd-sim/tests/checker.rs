@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use catherd::Mode;
 use catherd_sim::{
-    Flags, Happened, History, Number, Operation, Outcome, Plan, Process, READER, Ran, Step,
+    Flags, Happened, History, Lag, Number, Operation, Outcome, Plan, Process, READER, Ran, Step,
     Subject, Wrote, check,
 };
 
@@ -73,7 +73,11 @@ impl Story {
     }
 
     fn broken(&self) -> Vec<&'static str> {
-        let mut plan = Plan::of(1, Mode::Synchronous);
+        self.broken_in(Mode::Synchronous)
+    }
+
+    fn broken_in(&self, mode: Mode) -> Vec<&'static str> {
+        let mut plan = Plan::of(1, mode);
         plan.schedule.clear();
         let found = check(&plan, &self.0);
         let mut promises: Vec<_> = found.iter().map(|violation| violation.promise).collect();
@@ -212,4 +216,31 @@ fn an_element_that_a_list_lost_is_noticed() {
         ran.found.insert("list".to_owned(), vec![5, 2]);
     }
     assert_eq!(story.broken(), ["P-NOMIX"]);
+}
+
+#[test]
+fn a_node_that_nobody_waits_for_loses_no_more_than_it_had_under_way() {
+    let lost = |frames: usize, since: u64| {
+        let mut story = two_writes();
+        let lag = Lag {
+            member: B,
+            since: Duration::from_secs(since),
+            frames,
+        };
+        story.happens(Happened::Lagged(A, vec![lag]));
+        story.happens(Happened::Ended(A));
+        story.asks(READER, B, &[("r", 1)], &[]);
+        story
+    };
+    assert_eq!(lost(0, 0).broken_in(Mode::Asynchronous), ["P-DUR-ASYNC"]);
+    let under_way = lost(1, 0).broken_in(Mode::FastAsyncQueue);
+    assert!(under_way.is_empty(), "the write was under way");
+    let before = lost(0, 3).broken_in(Mode::Asynchronous);
+    assert!(before.is_empty(), "it was written before the link was open");
+    let mut dead = lost(0, 0);
+    dead.0
+        .events
+        .push((Duration::from_millis(2600), Happened::Ended(B)));
+    let both = dead.broken_in(Mode::Asynchronous);
+    assert!(both.is_empty(), "who had it is dead as well");
 }

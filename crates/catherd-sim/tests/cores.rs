@@ -3,29 +3,13 @@
 use std::time::SystemTime;
 
 use catherd::Mode;
-use catherd_sim::{Kind, Report, replay_command_of, run_seed_of};
-
-/// Fails with all that is needed to see the failure again.
-fn keep(report: Report, mode: Mode) {
-    let Some(failure) = report.failure else {
-        return;
-    };
-    let tail = failure.transcript.len().saturating_sub(40);
-    let violations: Vec<String> = failure.violations.iter().map(ToString::to_string).collect();
-    panic!(
-        "{}\n...\n{}\n\nseed {} did not keep its promises; see it again with\n  {}\n",
-        violations.join("\n"),
-        failure.transcript[tail..].join("\n"),
-        failure.seed,
-        replay_command_of(Kind::Cores, failure.seed, mode),
-    );
-}
+use catherd_sim::{Kind, run_seed_of};
 
 #[test]
 fn fixed_seeds_keep_every_promise() {
     for seed in 1..=FIXED {
         for mode in [Mode::Synchronous, Mode::Asynchronous] {
-            keep(run_seed_of(Kind::Cores, seed, mode, true).0, mode);
+            run_seed_of(Kind::Cores, seed, mode, true).0.assert_kept();
         }
     }
 }
@@ -37,10 +21,8 @@ const FIXED: u64 = 2;
 fn a_fresh_seed_keeps_every_promise() {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let mode = Mode::Synchronous;
-    keep(
-        run_seed_of(Kind::Cores, since.as_secs(), mode, true).0,
-        mode,
-    );
+    let (report, _) = run_seed_of(Kind::Cores, since.as_secs(), mode, true);
+    report.assert_kept();
 }
 
 #[test]

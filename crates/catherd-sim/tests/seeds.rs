@@ -3,28 +3,13 @@
 use std::time::SystemTime;
 
 use catherd::Mode;
-use catherd_sim::{Report, replay_command, run_seed};
-
-/// Fails with all that is needed to see the failure again.
-fn keep(report: Report, mode: Mode) {
-    if let Some(failure) = report.failure {
-        let tail = failure.transcript.len().saturating_sub(40);
-        let violations: Vec<String> = failure.violations.iter().map(ToString::to_string).collect();
-        panic!(
-            "{}\n...\n{}\n\nseed {} did not keep its promises; see it again with\n  {}\n",
-            violations.join("\n"),
-            failure.transcript[tail..].join("\n"),
-            failure.seed,
-            replay_command(failure.seed, mode),
-        );
-    }
-}
+use catherd_sim::{replay_command, run_seed};
 
 #[test]
 fn fixed_seeds_keep_every_promise() {
     for (at, seed) in FIXED.into_iter().enumerate() {
         let mode = MODES[at % MODES.len()];
-        keep(run_seed(seed, mode).0, mode);
+        run_seed(seed, mode).0.assert_kept();
     }
 }
 
@@ -46,7 +31,7 @@ fn a_fresh_seed_keeps_every_promise() {
         MODES[since.as_millis() as usize % MODES.len()],
     );
     println!("{}", replay_command(seed, mode));
-    keep(run_seed(seed, mode).0, mode);
+    run_seed(seed, mode).0.assert_kept();
 }
 
 #[test]

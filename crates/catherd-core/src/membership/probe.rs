@@ -104,6 +104,10 @@ impl Membership {
     /// As long it waits for the end of what a process that has ended had sent before: its last
     /// writes may be in there, and its goodbye.
     pub(super) fn conclude(&mut self, now: Time) {
+        // As nearly always: nobody has failed, and there is nothing to conclude.
+        if !self.peers.values().any(Peer::has_failed) {
+            return;
+        }
         let replaced = self.select(|peer| peer.is_in_view && is_replaced(peer));
         for incarnation in replaced {
             self.declare_gone(now, incarnation);

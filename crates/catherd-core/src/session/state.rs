@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fragment::{Birth, Write};
-use super::registers::{Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
@@ -194,6 +194,21 @@ impl State {
     /// All committed registers, removals too, sorted by slot.
     pub fn registers(&self) -> Vec<(Slot, Register)> {
         self.registers.to_vec()
+    }
+
+    /// The version of the committed register of `slot`.
+    pub fn version(&self, slot: &Slot) -> Option<Version> {
+        self.registers.find(slot).map(|register| register.version)
+    }
+
+    /// The committed registers of `other` that are older here, or not here at all.
+    pub fn lacks(&self, other: &Self) -> Vec<(Slot, Register)> {
+        let both = Join::new(other.registers.iter(), self.registers.iter());
+        let lacked = both.filter_map(|(there, here)| {
+            let is_here = |there: &Seen<'_>| here.is_some_and(|here| here.version >= there.version);
+            there.filter(|there| !is_here(there))
+        });
+        lacked.map(Seen::to_owned).collect()
     }
 
     /// The bytes of the value of `slot` as the application sees it.

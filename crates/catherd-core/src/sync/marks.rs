@@ -66,7 +66,15 @@ impl Marks {
 
     /// The buckets in it, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        (0..Self::SIZE).filter(|&bucket| self.contains(bucket))
+        (0..)
+            .step_by(64)
+            .zip(self.0.iter())
+            .flat_map(|(first, &word)| {
+                let bits =
+                    std::iter::successors(Some(word), |word| Some(word & word.wrapping_sub(1)));
+                let set = bits.take_while(|&word| word != 0);
+                set.map(move |word| first + word.trailing_zeros())
+            })
     }
 
     fn add(&mut self, bucket: u32) {

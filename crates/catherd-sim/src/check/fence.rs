@@ -86,6 +86,7 @@ fn should_lose(history: &History, winner: &Operation, loser: &Operation) -> bool
         | Happened::Ready(..)
         | Happened::Ended(_)
         | Happened::Whole(_)
+        | Happened::Lagged(..)
         | Happened::Destroyed(..)
         | Happened::Broken(..) => false,
     })

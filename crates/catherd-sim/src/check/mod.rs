@@ -4,6 +4,7 @@ mod durable;
 mod expire;
 mod fence;
 mod gone;
+mod lag;
 mod lineage;
 mod mono;
 mod nomix;
@@ -56,6 +57,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     mono::check(history, &lineages, &survival, &mut found);
     gone::check(history, &survival, &mut found);
     durable::check(plan, history, (&lineages, &survival), &mut found);
+    lag::check(plan, history, (&lineages, &survival), &mut found);
     fence::check(history, &lineages, &mut found);
     expire::check(plan, history, &lineages, &mut found);
     found

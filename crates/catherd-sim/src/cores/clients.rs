@@ -14,7 +14,7 @@ use super::world::{Hands, Me, World};
 use crate::fault::Node;
 use crate::history::{Operation, Outcome, Process, READER, Step, Subject};
 use crate::random::Random;
-use crate::workload::{Client, Got, Jar};
+use crate::workload::{self, Client, Got, Jar};
 
 /// What a client was shown last under each key, and by whom alone it was held.
 type Shown = BTreeMap<Key, (Vector, Option<Process>)>;
@@ -43,24 +43,14 @@ pub(super) async fn run(hands: Hands, task: usize, mut client: Client) {
 }
 
 impl World {
-    /// Where a balancer sends a request: to the node of the cookie's route, if it is thought
-    /// healthy, or else to any that is.
+    /// Where a balancer sends a request.
     fn balance(&self, jar: &Jar, random: &mut Random) -> Option<Node> {
         let places = self.places.iter().enumerate();
         let healthy: Vec<Node> = places
             .filter(|(_, place)| place.is_healthy)
             .map(|(node, _)| node)
             .collect();
-        if healthy.is_empty() {
-            return None;
-        }
-        let routed = jar
-            .route()
-            .and_then(|route| route.strip_prefix('n')?.parse().ok());
-        match routed.filter(|node| healthy.contains(node)) {
-            Some(node) if random.percent(self.plan.load.sticky) => Some(node),
-            _ => Some(random.pick(&healthy)),
-        }
+        workload::balance(jar, &healthy, self.plan.load.sticky, random)
     }
 
     /// The process that ran at a place last.

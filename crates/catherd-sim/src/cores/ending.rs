@@ -6,6 +6,7 @@ use catherd::core::key::Key;
 use catherd::core::version::Incarnation;
 
 use super::clients::read_everything;
+use super::node::Node as Running;
 use super::queue::Event;
 use super::world::{Hands, World};
 use crate::fault::Node;
@@ -120,15 +121,14 @@ impl World {
             if let Some(key) = behind {
                 return Some(format!("{} is behind in {key}", node.name));
             }
-            let digests = node.table.digests();
-            if digests != node.table.digests_anew(node.clock.time(self.now)) {
+            if !node.table.has_true_digests(node.clock.time(self.now)) {
                 return Some(format!("{} keeps digests that are not so", node.name));
             }
             // What is kept for a member that is missing is served nowhere.
             let is_kept = |key: &Key| node.sides.get(key).is_some_and(|it| it.is_kept);
             let keys = node.table.keys();
             let count = keys.iter().filter(|key| !is_kept(key)).count();
-            let digests = (digests.total(), count);
+            let digests = (node.table.digests().total(), count);
             if *total.get_or_insert(digests) != digests {
                 let first = total.unwrap_or_default();
                 return Some(format!("{} has {digests:?} of {first:?}", node.name));
@@ -139,15 +139,17 @@ impl World {
 
     /// Notes when all that run hold the same: then each of them holds all that was confirmed.
     pub(super) fn look_at_bounds(&mut self) {
-        let nodes = self.places.iter().filter_map(|it| it.node.as_deref());
-        let (processes, mut digests): (Vec<Process>, Vec<u64>) =
-            nodes.map(|node| (node.process, node.total)).unzip();
-        digests.dedup();
-        if processes.len() > 1 && digests.len() == 1 {
-            self.are_equal(processes);
+        let first = self.running_nodes().next().map(|node| node.total);
+        let is_equal = self.running_nodes().all(|node| Some(node.total) == first);
+        if is_equal && self.running_nodes().count() > 1 {
+            self.are_equal(|world| world.running_nodes().map(|node| node.process).collect());
         }
         let at = self.now + BOUNDS_EVERY;
         self.queue.push(at, Event::Bounds);
+    }
+
+    fn running_nodes(&self) -> impl Iterator<Item = &Running> {
+        self.places.iter().filter_map(|it| it.node.as_deref())
     }
 
     /// A process ended so long ago that nobody has it in view who could look all the time.

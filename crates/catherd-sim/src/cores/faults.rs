@@ -145,13 +145,8 @@ impl World {
             }
             self.crash(process);
         }
-        let standing = &mut self.places[place];
-        let process = Process {
-            node: place,
-            generation: standing.starts,
-        };
-        standing.starts += 1;
-        standing.disturbed = self.now;
+        let process = self.next_process(place);
+        let standing = &self.places[place];
         let clock = (standing.drift, standing.wall_ahead);
         let begin = (self.plan.seed, self.now);
         let node = Node::new(process, &self.plan.settings, begin, clock);
@@ -162,12 +157,26 @@ impl World {
         self.is_running(process).then_some(process)
     }
 
+    /// The one that runs at a place from now on.
+    fn next_process(&mut self, place: Number) -> Process {
+        let standing = &mut self.places[place];
+        let process = Process {
+            node: place,
+            generation: standing.starts,
+        };
+        standing.starts += 1;
+        standing.disturbed = self.now;
+        process
+    }
+
     /// The process ends without a word. Its kernel resets what was open.
     pub(super) fn crash(&mut self, process: Process) {
         if !self.is_running(process) {
             return;
         }
         let incarnation = self.node(process).incarnation;
+        let lag = self.lag(process);
+        self.happened(Happened::Lagged(process, lag));
         self.places[process.node].node = None;
         self.places[process.node].is_healthy = false;
         let now = self.now;
@@ -257,6 +266,7 @@ impl World {
                 let ahead = place.wall_ahead;
                 if let Some(node) = &mut place.node {
                     node.clock.wall_ahead = ahead;
+                    node.pulse_at = None;
                 }
             }
             Fault::Save(node) => {
@@ -287,13 +297,7 @@ impl World {
             return None;
         }
         self.crash(before);
-        let standing = &mut self.places[place];
-        let process = Process {
-            node: place,
-            generation: standing.starts,
-        };
-        standing.starts += 1;
-        standing.disturbed = self.now;
+        let process = self.next_process(place);
         let random = Random::derived(self.plan.seed, 50_000 + self.random.draw() % 10_000);
         node.put_back(process, (taken, self.now), random);
         self.processes.insert(node.incarnation, process);
@@ -345,6 +349,10 @@ impl World {
         node.is_paused = false;
         node.clock.thaw(now);
         node.is_stirred = true;
+        node.pulse_at = None;
+        for link in node.links.values_mut() {
+            link.is_stirred = true;
+        }
         node.timer_at = None;
         let stalled = std::mem::take(&mut node.stalled);
         let held = std::mem::take(&mut node.held);

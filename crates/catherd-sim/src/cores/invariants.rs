@@ -10,12 +10,13 @@ use catherd::core::session::{Birth, Entry, Slot, State, Write};
 use catherd::core::time::Time;
 use catherd::core::version::{Dot, Incarnation, Version};
 
+use super::node::ByKey;
 use crate::history::Process;
 
 /// All that was ever written. Its maps are looked things up in, never iterated.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
-    sessions: HashMap<Key, Session>,
+    sessions: HashMap<Key, Session, ByKey>,
     /// How often something did not hold.
     pub(super) broken: usize,
     /// Tombstones that processes have to fetch: they met them at members.
@@ -151,17 +152,17 @@ impl Session {
             let what = format!("{:?} became {:?}", before.seen(), after.seen());
             return Err(("3: what was seen stays seen", what));
         }
-        for (slot, old) in before.registers() {
-            match after.register(&slot) {
-                Some(new) if new.version < old.version => {
-                    let what = format!("{slot:?}: {:?} became {:?}", old.version, new.version);
+        for (slot, old) in after.lacks(before) {
+            match after.version(&slot) {
+                Some(new) => {
+                    let what = format!("{slot:?}: {:?} became {new:?}", old.version);
                     return Err(("1: versions never fall", what));
                 }
                 None if old.value.is_some() && !self.was_removed(&slot, old.version, after) => {
                     let what = format!("{slot:?} of {:?} is gone, unremoved", old.version);
                     return Err((TWO, what));
                 }
-                Some(_) | None => {}
+                None => {}
             }
         }
         Ok(())
@@ -179,8 +180,8 @@ impl Session {
             }
             let news = self.writes.range((writer, from + 1)..=(writer, revision));
             for written in news.flat_map(|(_, written)| written) {
-                let is_here = match after.register(&written.slot) {
-                    Some(register) => register.version >= written.version,
+                let is_here = match after.version(&written.slot) {
+                    Some(version) => version >= written.version,
                     None => {
                         written.hash.is_none()
                             || self.was_removed(&written.slot, written.version, after)

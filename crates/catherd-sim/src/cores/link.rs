@@ -20,7 +20,7 @@ use super::network::Item;
 use super::node::{CONTEXT, Link, LinkTicket};
 use super::queue::{ACCEPTOR, ConnId, OPENER};
 use super::world::World;
-use crate::history::Process;
+use crate::history::{Lag, Process};
 
 /// The only context's number.
 pub(super) const ID: ContextId = ContextId(0);
@@ -50,12 +50,13 @@ impl World {
     /// A connection that was welcomed becomes the link to a member.
     pub(super) fn place_link(&mut self, process: Process, member: Incarnation, conn: ConnId) {
         self.drop_link(process, member);
-        let outbox = Outbox::new(self.outbox_config());
+        let (opened, outbox) = (self.now, Outbox::new(self.outbox_config()));
         let node = self.node(process);
         node.next_link += 1;
         let link = Link {
             number: node.next_link,
             conn,
+            opened,
             outbox,
             questions: 0,
             open: BTreeMap::new(),
@@ -73,9 +74,31 @@ impl World {
         link.outbox.close();
         let conn = link.conn;
         self.attend(process, member);
-        self.node(process).links.remove(&member);
+        let node = self.node(process);
+        node.links.remove(&member);
+        node.ask_links();
         self.close(conn, OPENER);
         self.stir(process);
+    }
+
+    /// What a process has under way, as it publishes it. Not to members that lack what was marked.
+    pub(super) fn lag(&self, process: Process) -> Vec<Lag> {
+        let Some(node) = self.look(process) else {
+            return Vec::new();
+        };
+        let time = node.clock.time(self.now);
+        let lags = node.view().members.iter().filter_map(|member| {
+            let link = node.links.get(&member.incarnation)?;
+            let to = *self.processes.get(&member.incarnation)?;
+            let snapshot = link.outbox.snapshot(time);
+            let is_whole = member.is_ready() && node.schedule.marked(member.incarnation) == 0;
+            is_whole.then_some(Lag {
+                member: to,
+                since: link.opened,
+                frames: snapshot.queued_frames + snapshot.unacknowledged_frames,
+            })
+        });
+        lags.collect()
     }
 
     /// Queues a frame for a member; the ticket names no link if there is none.
@@ -151,16 +174,22 @@ impl World {
         }
     }
 
-    pub(super) fn pump_all(&mut self, process: Process) {
+    /// Writes to the links with which something was done; whether there was any.
+    pub(super) fn pump_all(&mut self, process: Process) -> bool {
         let mut members: Vec<Incarnation> = Vec::new();
         for (member, link) in &mut self.node(process).links {
             if std::mem::take(&mut link.is_stirred) {
                 members.push(*member);
             }
         }
+        if members.is_empty() {
+            return false;
+        }
         for member in members {
             self.pump(process, member);
         }
+        self.node(process).ask_links();
+        true
     }
 
     /// Writes what the rules allow, as far as the kernel takes it.
@@ -224,7 +253,7 @@ impl World {
                     self.say(|| format!("{process}: {member} {effect:?}"));
                 }
                 OutboxEffect::Marked { key, class, .. } => {
-                    let ended = node.table.entry(key).is_some_and(|it| it.live().is_none());
+                    let ended = node.has_ended(key);
                     let buckets = if class == FrameClass::Tombstone && !ended {
                         Marks::all()
                     } else {
@@ -236,8 +265,7 @@ impl World {
                     }
                 }
                 OutboxEffect::Ended { key, .. } => {
-                    let ended = node.table.entry(key).is_some_and(|it| it.live().is_none());
-                    if !ended {
+                    if !node.has_ended(key) {
                         self.truth.to_ask.push((process, member, key));
                     }
                 }
@@ -437,14 +465,15 @@ impl World {
 
     /// An acknowledgement is about to say that this is here.
     fn check_vouched(&mut self, process: Process, key: Key, seen: Option<&Vector>) {
-        let entry = self.node(process).table.entry(key);
-        let is_true = match (&entry, seen) {
+        let table = &self.node(process).table;
+        let is_true = table.look(key, |entry| match (entry, seen) {
             (Some(Entry::Live(state)), Some(seen)) => seen.is_within(state.seen()),
             // Idle beyond its limit, by now: it is served nowhere.
             (None, _) | (Some(Entry::Ended { .. }), _) => true,
             (Some(Entry::Live(_)), None) => false,
-        };
+        });
         if !is_true {
+            let entry = table.entry(key);
             let what = format!("{process}: {key:?} {seen:?} is not within {entry:?}");
             self.broken("3: acknowledgements are true", what);
         }
@@ -537,14 +566,13 @@ impl World {
     fn fetched(&mut self, process: Process, key: Key, held: &Vector) -> Answer {
         let time = self.time(process);
         let node = self.node(process);
-        let entry = node.table.entry(key);
         let served = node.sides.get(&key).is_some_and(|it| it.served);
-        Answer::of(key, Entry::fetch(entry.as_ref(), key, time, held), served)
+        let fetched = |entry: Option<&Entry>| Entry::fetch(entry, key, time, held);
+        Answer::of(key, node.table.look(key, fetched), served)
     }
 
     /// Whether a write is known to be missing under a key.
     pub(super) fn is_behind(&self, process: Process, key: Key) -> bool {
-        let entry = self.look(process).and_then(|node| node.table.entry(key));
-        entry.is_some_and(|entry| entry.live().is_some_and(State::is_behind))
+        self.live(process, key, State::is_behind) == Some(true)
     }
 }

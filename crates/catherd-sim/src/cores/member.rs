@@ -1,5 +1,6 @@
 //! What the membership wants done, and the connections that come of it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -36,13 +37,17 @@ impl World {
         let Some(node) = self.running(process) else {
             return;
         };
-        let pulse = node.clock.pulse(now);
-        let had_members = !node.view().members.is_empty();
-        if node.membership.handle_pulse(pulse) {
-            // Those of before are known and called at once; without any, somebody may have come.
-            node.join_again(pulse.at, if had_members { 0 } else { 2 });
+        if node.pulse_at.replace(now) != Some(now) {
+            let pulse = node.clock.pulse(now);
+            let had_members = !node.view().members.is_empty();
+            if node.membership.handle_pulse(pulse) {
+                // Those of before are known and called at once; without any, somebody may have come.
+                node.join_again(pulse.at, if had_members { 0 } else { 2 });
+                self.carry_out(process);
+                let node = self.node(process);
+                node.membership_due = node.membership.poll_timeout();
+            }
         }
-        self.carry_out(process);
         f(self);
         self.settle(process);
     }
@@ -53,8 +58,9 @@ impl World {
             return;
         }
         self.carry_out(process);
-        self.pump_all(process);
-        self.carry_out(process);
+        if self.pump_all(process) {
+            self.carry_out(process);
+        }
         self.file_timer(process);
         match self.running(process).and_then(|node| node.doom.take()) {
             Some(Doom::Crash) => self.crash(process),
@@ -69,10 +75,11 @@ impl World {
     fn file_timer(&mut self, process: Process) {
         let now = self.now;
         let node = self.node(process);
-        let links = node.links.values();
+        if !std::mem::take(&mut node.has_only_heard) {
+            node.membership_due = node.membership.poll_timeout();
+        }
         let mut at = node.house_at;
-        let others = links.filter_map(|link| link.outbox.poll_timeout());
-        for other in others.chain(node.membership.poll_timeout()) {
+        for other in node.links_due.into_iter().chain(node.membership_due) {
             at = at.min(other);
         }
         let at = node.clock.global(at).max(now + GRAIN);
@@ -84,21 +91,32 @@ impl World {
 
     /// Deadlines have passed, perhaps.
     pub(super) fn timer(&mut self, process: Process) {
+        if self.look(process).is_some_and(|node| !node.is_stopped()) {
+            self.act(process, |world| world.look_at_deadlines(process));
+        }
+    }
+
+    fn look_at_deadlines(&mut self, process: Process) {
         let (time, now) = (self.time(process), self.now);
         let node = self.node(process);
-        node.is_stirred = true;
         if node.timer_at.is_some_and(|at| at <= now) {
             node.timer_at = None;
         }
         if node.membership.poll_timeout().is_some_and(|at| at <= time) {
             node.membership.handle_timeout(time);
+            // Who joins waits for what is told by no effect.
+            node.is_stirred |= !node.am_ready();
         }
-        for link in node.links.values_mut() {
-            link.outbox.handle_timeout(time);
-            link.is_stirred = true;
+        if node.links_due.is_some_and(|at| at <= time) {
+            for link in node.links.values_mut() {
+                link.outbox.handle_timeout(time);
+                link.is_stirred = true;
+            }
+            node.ask_links();
         }
         if time >= node.house_at {
             node.house_at = time + node::BATCH;
+            node.is_stirred = true;
             self.keep_house(process);
         }
         self.give_up_calls(process, time);
@@ -106,19 +124,20 @@ impl World {
 
     /// Calls whose answer does not come.
     fn give_up_calls(&mut self, process: Process, time: Time) {
-        let late = |conn: &Conn| {
-            conn.ends[OPENER] == process
-                && conn.roles[OPENER] == Role::Greeting
-                && time >= conn.deadline
-        };
-        let conns = self.network.conns.iter();
-        let late: Vec<ConnId> = conns
-            .filter(|(_, conn)| late(conn))
-            .map(|(id, _)| *id)
+        let calls = &mut self.node(process).calls;
+        if calls.iter().all(|(deadline, _)| *deadline > time) {
+            return;
+        }
+        let late: Vec<_> = calls
+            .extract_if(.., |(deadline, _)| *deadline <= time)
             .collect();
-        for id in late {
-            self.call_failed(process, id, ConnectFailure::Unreachable);
-            self.close(id, OPENER);
+        for (_, id) in late {
+            let conn = self.network.conns.get(&id);
+            if conn.is_some_and(|conn| conn.roles[OPENER] == Role::Greeting) {
+                self.stir(process);
+                self.call_failed(process, id, ConnectFailure::Unreachable);
+                self.close(id, OPENER);
+            }
         }
     }
 
@@ -128,9 +147,12 @@ impl World {
             .running(process)
             .and_then(|node| node.membership.poll_effect())
         {
+            self.node(process).has_only_heard = false;
             match effect {
                 Effect::SendHeartbeat(heartbeat) | Effect::AnswerHeartbeat(heartbeat) => {
-                    self.multicast(process, &heartbeat);
+                    self.multicast(process, heartbeat);
+                    // No task waits for that.
+                    continue;
                 }
                 Effect::Connect {
                     incarnation,
@@ -163,7 +185,7 @@ impl World {
         }
     }
 
-    fn multicast(&mut self, process: Process, heartbeat: &Heartbeat) {
+    fn multicast(&mut self, process: Process, heartbeat: Heartbeat) {
         if self.node(process).doom.is_some() {
             return;
         }
@@ -171,15 +193,16 @@ impl World {
             let datagram = heartbeat.to_datagram(None);
             Heartbeat::from_datagram(&datagram, CLUSTER, None).expect("what was encoded decodes")
         } else {
-            heartbeat.clone()
+            heartbeat
         };
+        let heartbeat = Rc::new(heartbeat);
         for other in 0..self.places.len() {
             let Some(to) = self.process_at(other).filter(|_| other != process.node) else {
                 continue;
             };
             let arrivals = self.network.datagram(self.now, process.node, other);
             for at in arrivals.into_iter().flatten() {
-                let event = Event::Datagram(to, Box::new(heartbeat.clone()));
+                let event = Event::Datagram(to, Rc::clone(&heartbeat));
                 self.queue.push(at, event);
             }
         }
@@ -187,9 +210,10 @@ impl World {
 
     pub(super) fn hear(&mut self, process: Process, heartbeat: &Heartbeat) {
         let time = self.time(process);
-        self.node(process)
-            .membership
-            .handle_heartbeat(time, heartbeat);
+        let node = self.node(process);
+        node.membership.handle_heartbeat(time, heartbeat);
+        // One that wants nothing done has put off when somebody is silent, and nothing else.
+        node.has_only_heard = node.timer_at.is_some();
     }
 
     /// Opens a connection and says hello over it.
@@ -204,8 +228,9 @@ impl World {
             node: at,
             generation: NOBODY,
         };
-        let conn = Conn::new([process, acceptor], (purpose, to), pauses, deadline);
+        let conn = Conn::new([process, acceptor], (purpose, to), pauses);
         let id = self.network.open(conn);
+        self.node(process).calls.push((deadline, id));
         self.wake_at(process, deadline);
         if !self.passes(process, Place::BeforeHello) {
             return;
@@ -246,14 +271,18 @@ impl World {
             match item {
                 Item::Bytes(bytes) => {
                     pipe.bytes -= bytes.len();
-                    if pipe.is_blocked {
-                        pipe.is_blocked = false;
-                        let writer = conn.ends[1 - side];
-                        self.queue.push(now, Event::Timer(writer));
+                    let writer = conn.ends[1 - side];
+                    if std::mem::take(&mut pipe.is_blocked) {
+                        self.has_room_again(writer, id);
                     }
                     let conn = self.network.conns.get_mut(&id).expect("it was there");
                     if !is_closed {
-                        conn.buffers[side].extend_from_slice(&bytes);
+                        let buffer = &mut conn.buffers[side];
+                        if buffer.is_empty() {
+                            *buffer = BytesMut::from(bytes);
+                        } else {
+                            buffer.extend_from_slice(&bytes);
+                        }
                         self.read(process, id, side);
                     }
                 }
@@ -267,6 +296,18 @@ impl World {
                     return;
                 }
             }
+        }
+    }
+
+    /// The kernel takes more of what a process writes to a connection.
+    fn has_room_again(&mut self, writer: Process, id: ConnId) {
+        let now = self.now;
+        if let Some(node) = self.running(writer) {
+            let links = node.links.values_mut();
+            for link in links.filter(|link| link.conn == id) {
+                link.is_stirred = true;
+            }
+            self.queue.push(now, Event::Timer(writer));
         }
     }
 

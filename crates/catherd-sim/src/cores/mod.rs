@@ -224,10 +224,10 @@ impl World {
                     node.armed.clear();
                 }
             }
-            Event::Timer(process) => {
-                if self.look(process).is_some_and(|node| !node.is_stopped()) {
-                    self.act(process, |world| world.timer(process));
-                }
+            Event::Timer(process) => self.timer(process),
+            Event::Alarm(process) => {
+                self.stir(process);
+                self.timer(process);
             }
             Event::Datagram(process, heartbeat) => {
                 let Some(node) = self.running(process) else {

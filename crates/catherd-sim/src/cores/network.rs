@@ -10,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 use catherd::core::key::Key;
 use catherd::core::link::{ContextId, Inbox};
 use catherd::core::message::Purpose;
-use catherd::core::time::Time;
 use catherd::core::version::{Incarnation, Vector};
 
 use super::queue::{ConnId, Side};
@@ -49,8 +48,6 @@ pub(super) struct Conn {
     pub(super) expected: Incarnation,
     /// How many pauses the opener had had when it called.
     pub(super) pauses: u64,
-    /// When the opener gives up waiting for a welcome, by its own clock.
-    pub(super) deadline: Time,
     pub(super) roles: [Role; 2],
     /// What travels away from each side.
     pub(super) ways: [Pipe; 2],
@@ -249,14 +246,12 @@ impl Conn {
         ends: [Process; 2],
         (purpose, expected): (Purpose, Incarnation),
         pauses: u64,
-        deadline: Time,
     ) -> Self {
         Self {
             ends,
             purpose,
             expected,
             pauses,
-            deadline,
             roles: [Role::Greeting; 2],
             ways: [Pipe::default(), Pipe::default()],
             buffers: [BytesMut::new(), BytesMut::new()],

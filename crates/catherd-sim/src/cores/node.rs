@@ -1,6 +1,8 @@
 //! A process: the cores of one node, and what holds them together.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -45,12 +47,20 @@ pub(super) struct Node {
     frequency: Duration,
     drop_time: Duration,
     /// What the shell keeps beside each entry. Never iterated.
-    pub(super) sides: HashMap<Key, Beside>,
+    pub(super) sides: HashMap<Key, Beside, ByKey>,
     /// The digests of all entries in one number.
     pub(super) total: u64,
     /// When entries are to be looked at.
     pub(super) filed: BTreeSet<(Time, Key)>,
     pub(super) links: BTreeMap<Incarnation, Link>,
+    /// When the membership wants to look at its time, or earlier.
+    pub(super) membership_due: Option<Time>,
+    /// In this step it has heard a heartbeat, and nothing came of it.
+    pub(super) has_only_heard: bool,
+    /// When the first of the links wants to look at its time.
+    pub(super) links_due: Option<Time>,
+    /// Calls that were made, with the time until which each waits for its answer.
+    pub(super) calls: Vec<(Time, ConnId)>,
     /// The connections that members opened.
     pub(super) incoming: BTreeMap<Incarnation, ConnId>,
     pub(super) schedule: Schedule,
@@ -74,6 +84,8 @@ pub(super) struct Node {
     pub(super) doom: Option<Doom>,
     /// The global time for which a timer is filed.
     pub(super) timer_at: Option<Duration>,
+    /// The global time at which it looked at its pulse last.
+    pub(super) pulse_at: Option<Duration>,
     /// Something happened that a task may wait for.
     pub(super) is_stirred: bool,
     pub(super) is_paused: bool,
@@ -131,6 +143,8 @@ pub(super) struct LinkTicket {
 pub(super) struct Link {
     pub(super) number: u64,
     pub(super) conn: ConnId,
+    /// When it was opened.
+    pub(super) opened: Duration,
     pub(super) outbox: Outbox,
     pub(super) questions: u64,
     /// Questions that somebody waits for, and their answers.
@@ -140,9 +154,34 @@ pub(super) struct Link {
     pub(super) is_stirred: bool,
 }
 
+/// Keys are random: a map by them needs no better hash.
+pub(super) type ByKey = BuildHasherDefault<LowBits>;
+
+/// The low bits of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LowBits(u64);
+
+impl Hasher for LowBits {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = u64::try_from(number & u128::from(u64::MAX)).expect("it is cut to 64 bits");
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// A clock that may drift, and stand still.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
+    /// When it was asked last, and what it showed.
+    shown: Cell<(Duration, Time)>,
     started: Duration,
     /// Parts of a million by which it runs faster.
     drift: i64,
@@ -155,6 +194,7 @@ pub(super) struct Clock {
 impl Clock {
     fn new(started: Duration, drift: i64, wall_ahead: i64) -> Self {
         Self {
+            shown: Cell::new(NEVER),
             started,
             drift,
             stood: Duration::ZERO,
@@ -173,19 +213,27 @@ impl Clock {
     }
 
     pub(super) fn freeze(&mut self, now: Duration) {
+        self.shown.set(NEVER);
         self.frozen_at.get_or_insert(now);
     }
 
     pub(super) fn thaw(&mut self, now: Duration) {
+        self.shown.set(NEVER);
         if let Some(at) = self.frozen_at.take() {
             self.stood += now - at;
         }
     }
 
     pub(super) fn time(&self, now: Duration) -> Time {
-        let now = self.frozen_at.unwrap_or(now);
-        let ran = now.saturating_sub(self.started + self.stood);
-        Time::since_start(scale(ran, self.drift, 1_000_000))
+        let (asked, shown) = self.shown.get();
+        if asked == now {
+            return shown;
+        }
+        let at = self.frozen_at.unwrap_or(now);
+        let ran = at.saturating_sub(self.started + self.stood);
+        let time = Time::since_start(scale(ran, self.drift, 1_000_000));
+        self.shown.set((now, time));
+        time
     }
 
     /// When the clock will show `at`, or a little later.
@@ -208,6 +256,9 @@ impl Clock {
         }
     }
 }
+
+/// No clock is asked then.
+const NEVER: (Duration, Time) = (Duration::MAX, Time::START);
 
 /// A time and so many parts `of` it more.
 fn scale(time: Duration, by: i64, of: i64) -> Duration {
@@ -255,10 +306,14 @@ impl Node {
             },
             frequency,
             drop_time: settings.drop_time,
-            sides: HashMap::new(),
+            sides: HashMap::default(),
             total: 0,
             filed: BTreeSet::new(),
             links: BTreeMap::new(),
+            membership_due: None,
+            has_only_heard: false,
+            links_due: None,
+            calls: Vec::new(),
             incoming: BTreeMap::new(),
             schedule: Schedule::new(settings.repair_interval),
             known: Acquaintances::default(),
@@ -275,6 +330,7 @@ impl Node {
             armed: Vec::new(),
             doom: None,
             timer_at: None,
+            pulse_at: None,
             is_stirred: true,
             is_paused: false,
             is_leaving: false,
@@ -305,7 +361,7 @@ impl Node {
             process: self.process,
             name: self.name.clone(),
             incarnation: self.incarnation,
-            clock: self.clock,
+            clock: self.clock.clone(),
             membership: self.membership.clone(),
             table: self.table.clone(),
             rules: self.rules,
@@ -315,6 +371,10 @@ impl Node {
             total: self.total,
             filed: self.filed.clone(),
             links: BTreeMap::new(),
+            membership_due: None,
+            has_only_heard: false,
+            links_due: None,
+            calls: Vec::new(),
             incoming: BTreeMap::new(),
             schedule: self.schedule.clone(),
             known: self.known.clone(),
@@ -331,6 +391,7 @@ impl Node {
             armed: Vec::new(),
             doom: None,
             timer_at: None,
+            pulse_at: None,
             is_stirred: true,
             is_paused: false,
             is_leaving: false,
@@ -352,6 +413,7 @@ impl Node {
     ) {
         self.process = process;
         self.clock.stood += now - taken;
+        self.clock.shown.set(NEVER);
         self.random = random;
     }
 
@@ -401,8 +463,19 @@ impl Node {
         self.sides.entry(key).or_default()
     }
 
+    pub(super) fn has_ended(&self, key: Key) -> bool {
+        self.table
+            .look(key, |entry| entry.is_some_and(|it| it.live().is_none()))
+    }
+
     pub(super) fn has_request(&self, key: Key) -> bool {
         self.sides.get(&key).is_some_and(|it| it.requests > 0)
+    }
+
+    /// Something was done with the links: when they want to look at their time is asked anew.
+    pub(super) fn ask_links(&mut self) {
+        let links = self.links.values();
+        self.links_due = links.filter_map(|link| link.outbox.poll_timeout()).min();
     }
 
     /// The member whose link has this number.

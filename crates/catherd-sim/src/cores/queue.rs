@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use catherd::core::message::Heartbeat;
@@ -28,11 +29,13 @@ pub(super) enum Event {
     /// A process starts at a place, at the beginning.
     Start(Node),
     /// A datagram arrives.
-    Datagram(Process, Box<Heartbeat>),
+    Datagram(Process, Rc<Heartbeat>),
     /// Bytes, or the end of them, arrive at a side of a connection.
     Arrives(ConnId, Side),
     /// A process looks at its deadlines.
     Timer(Process),
+    /// The same, and its tasks look at theirs.
+    Alarm(Process),
     /// A connection is cut off at both ends.
     Cut(ConnId),
     /// A place that was armed at a process is disarmed.
@@ -56,7 +59,8 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Filed {
-    at: Duration,
+    /// In nanoseconds.
+    at: u64,
     order: u64,
     event: Event,
 }
@@ -65,12 +69,13 @@ impl Queue {
     pub(super) fn push(&mut self, at: Duration, event: Event) {
         self.filed += 1;
         let order = self.filed;
+        let at = at.as_secs() * 1_000_000_000 + u64::from(at.subsec_nanos());
         self.heap.push(Filed { at, order, event });
     }
 
     pub(super) fn pop(&mut self) -> Option<(Duration, Event)> {
         let filed = self.heap.pop()?;
-        Some((filed.at, filed.event))
+        Some((Duration::from_nanos(filed.at), filed.event))
     }
 }
 

@@ -313,8 +313,9 @@ impl World {
         let time = self.time(process);
         let node = self.node(process);
         let was_served = node.sides.get(&key).is_some_and(|beside| beside.served);
-        let entry = node.table.entry(key);
-        let here = Here::of(entry.as_ref(), time, node.has_request(key), was_served);
+        let has_request = node.has_request(key);
+        let here = |entry: Option<&Entry>| Here::of(entry, time, has_request, was_served);
+        let here = node.table.look(key, here);
         let view = node.view();
         let owner_name = match here {
             Here::Live {
@@ -352,21 +353,18 @@ impl World {
         let mut bound = Bound::default();
         if let Some(key) = work.key {
             if self.is_shown(process, key) {
-                let birth = self.change(process, key, |entry| {
-                    let state = entry.as_mut().and_then(Entry::live_mut);
-                    let state = state.expect("it can be shown");
+                let birth = self.touch(process, key, |state| {
                     state.touch(time);
                     state.birth()
                 });
+                let birth = birth.expect("it can be shown");
                 let beside = self.node(process).besides(key);
                 beside.requests += 1;
                 beside.served = true;
                 bound.current = Some(Current { key, birth });
                 self.check_shown(process, key, work, flags);
             } else {
-                let entry = self.node(process).table.entry(key);
-                let has_ended = entry.is_some_and(|entry| entry.live().is_none());
-                flags.takeover &= !has_ended;
+                flags.takeover &= !self.node(process).has_ended(key);
             }
         }
         let key = bound.current.map(|current| current.key);
@@ -658,11 +656,11 @@ impl World {
                 continue;
             }
             // A request beside this one may have committed more, which nobody waits for here.
-            let held = match there.table.entry(key) {
+            let held = there.table.look(key, |entry| match entry {
                 Some(Entry::Live(state)) => state.seen().revision(writer),
                 Some(Entry::Ended { .. }) => u64::MAX,
                 None => 0,
-            };
+            });
             let is_last = me
                 .sides
                 .get(&key)

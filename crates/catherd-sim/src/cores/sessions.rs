@@ -8,6 +8,7 @@ use catherd::core::link::{Awaited, Frame, FrameClass};
 use catherd::core::message::encode_fragments;
 use catherd::core::session::{Birth, Content, Entry, Extent, Fragment, Outcome, Property, State};
 use catherd::core::table::Table as _;
+use catherd::core::time::Time;
 use catherd::core::version::{Incarnation, Vector};
 use catherd::env::Place;
 
@@ -23,6 +24,24 @@ pub(super) struct Current {
     pub(super) birth: Birth,
 }
 
+/// What is to be known of an entry after a change.
+struct After {
+    is_live: bool,
+    is_idle: bool,
+    next_look: Option<Time>,
+}
+
+impl After {
+    fn of(entry: &Entry, now: Time) -> Self {
+        let live = entry.live();
+        Self {
+            is_live: live.is_some(),
+            is_idle: live.is_some_and(|state| state.is_idle(now)),
+            next_look: entry.next_look(now),
+        }
+    }
+}
+
 impl World {
     /// Changes what is under a key, and asserts what must hold of every change.
     pub(super) fn change<R>(
@@ -33,31 +52,51 @@ impl World {
     ) -> R {
         let time = self.time(process);
         let node = self.node(process);
-        let (mut before, mut after) = (None, None);
+        let mut before = None;
         let result = node.table.change(key, time, |entry| {
             before.clone_from(entry);
-            let result = f(entry);
-            after.clone_from(entry);
-            result
+            f(entry)
         });
-        self.changed(process, key, before.as_ref(), after.as_ref());
+        self.changed(process, key, before.as_ref());
         result
     }
 
-    fn changed(
+    /// A request is in a live session: accesses it, or sets something and commits nothing. `None` if
+    /// there is no session.
+    pub(super) fn touch<R>(
         &mut self,
         process: Process,
         key: Key,
-        before: Option<&Entry>,
-        after: Option<&Entry>,
-    ) {
+        f: impl FnOnce(&mut State) -> R,
+    ) -> Option<R> {
+        let mut f = Some(f);
+        let mut touch = |state: &mut State| f.take().map(|f| f(state));
+        let table = &self.node(process).table;
+        if let Some(touched) = table.touch(key, &mut touch) {
+            return touched;
+        }
+        // The first that makes it more than a thing that no digest shows.
+        self.change(process, key, |entry| {
+            entry.as_mut().and_then(Entry::live_mut).and_then(touch)
+        })
+    }
+
+    /// What is under a key was `before` until now.
+    fn changed(&mut self, process: Process, key: Key, before: Option<&Entry>) {
         let time = self.time(process);
-        if let Err((invariant, what)) = self.truth.changed(key, before, after, time) {
+        let Self { truth, places, .. } = self;
+        let node = places[process.node].node.as_deref();
+        let table = &node.expect("who acts, runs").table;
+        let (broken, after) = table.look(key, |after| {
+            let broken = truth.changed(key, before, after, time).err();
+            (broken, after.map(|after| After::of(after, time)))
+        });
+        if let Some((invariant, what)) = broken {
             self.broken(invariant, format!("{process}: {key}: {what}"));
         }
         let node = self.node(process);
         let (digest, _) = node.table.summary(key);
-        let Some(entry) = after else {
+        let Some(after) = after else {
             if let Some(beside) = node.sides.remove(&key) {
                 node.total ^= beside.digest;
                 if let Some(filed) = beside.filed {
@@ -66,18 +105,17 @@ impl World {
             }
             return;
         };
-        let is_idle = entry.live().is_some_and(|state| state.is_idle(time));
         let was_live = before.is_some_and(|entry| entry.live().is_some());
         let beside = node.sides.entry(key).or_default();
         node.total ^= beside.digest ^ digest;
         beside.digest = digest;
-        if !is_idle {
+        if !after.is_idle {
             beside.is_kept = false;
         }
-        if was_live && entry.live().is_none() {
+        if was_live && !after.is_live {
             beside.receipt = None;
         }
-        if let Some(at) = entry.next_look(time)
+        if let Some(at) = after.next_look
             && beside.filed.is_none_or(|filed| at < filed)
         {
             if let Some(filed) = beside.filed.replace(at) {
@@ -92,7 +130,7 @@ impl World {
         let time = self.time(process);
         let node = self.node(process);
         node.table.change(key, time, |entry| *entry = None);
-        self.changed(process, key, None, None);
+        self.changed(process, key, None);
     }
 
     /// Reads what is under a key.
@@ -102,8 +140,8 @@ impl World {
         key: Key,
         f: impl FnOnce(&State) -> R,
     ) -> Option<R> {
-        let entry = self.look(process)?.table.entry(key)?;
-        entry.live().map(f)
+        let table = &self.look(process)?.table;
+        table.look(key, |entry| entry?.live().map(f))
     }
 
     /// Makes a session under a key that nobody has.
@@ -130,14 +168,11 @@ impl World {
         current: Current,
         f: impl FnOnce(&mut State),
     ) -> bool {
-        self.change(process, current.key, |entry| {
-            let state = entry.as_mut().and_then(Entry::live_mut);
-            let Some(state) = state.filter(|state| state.birth() == current.birth) else {
-                return false;
-            };
-            f(state);
-            true
-        })
+        let set = self.touch(process, current.key, |state| {
+            let is_it = state.birth() == current.birth;
+            is_it.then(|| f(state)).is_some()
+        });
+        set == Some(true)
     }
 
     /// Whether the session of a request is there still.
@@ -155,18 +190,9 @@ impl World {
         };
         let node = self.node(process);
         let (writer, rules) = (node.writer(), node.rules);
-        // What is written is true before the copy says so.
-        let mut written = None;
-        let state = node.table.entry(current.key);
-        let state = state.and_then(|mut entry| entry.live_mut().cloned());
-        if let Some(mut trial) = state.filter(|state| state.birth() == current.birth) {
-            trial.touch(time);
-            written = trial.commit(time, &writer, extent, &rules);
-        }
-        if let Some(write) = &written {
-            self.wrote(process, current.key, writer.incarnation, write);
-        }
-        let write = self.change(process, current.key, |entry| {
+        let mut before = None;
+        let write = node.table.change(current.key, time, |entry| {
+            before.clone_from(entry);
             let state = entry.as_mut()?.live_mut()?;
             if state.birth() != current.birth {
                 return None;
@@ -174,6 +200,11 @@ impl World {
             state.touch(time);
             state.commit(time, &writer, extent, &rules)
         });
+        // What is written is true before the copy is held against the truth.
+        if let Some(write) = &write {
+            self.wrote(process, current.key, writer.incarnation, write);
+        }
+        self.changed(process, current.key, before.as_ref());
         let Some(write) = write else {
             return false;
         };
@@ -235,7 +266,7 @@ impl World {
         let node = self.node(process);
         let (writer, rules) = (node.writer(), node.rules);
         let keys = (current.key, to.key);
-        let (mut before, mut after) = ((None, None), (None, None));
+        let mut before = (None, None);
         let changed = node.table.change_two(keys, time, |old, new| {
             before = (old.clone(), new.clone());
             let state = old.as_ref().and_then(Entry::live)?;
@@ -243,7 +274,7 @@ impl World {
                 return None;
             }
             let life = tombstone_life(state.idle_limit());
-            let changed = Entry::change_id(
+            Entry::change_id(
                 (keys.0, old),
                 (keys.1, new),
                 to.birth,
@@ -251,16 +282,14 @@ impl World {
                 &writer,
                 life,
                 &rules,
-            );
-            after = (old.clone(), new.clone());
-            changed
+            )
         })?;
         self.truth.born(to.key, to.birth);
         if let Content::Write(write) = &changed.new.content {
             self.wrote(process, to.key, writer.incarnation, write);
         }
-        self.changed(process, keys.1, before.1.as_ref(), after.1.as_ref());
-        self.changed(process, keys.0, before.0.as_ref(), after.0.as_ref());
+        self.changed(process, keys.1, before.1.as_ref());
+        self.changed(process, keys.0, before.0.as_ref());
         let class = if changed.old.is_some() {
             FrameClass::Tombstone
         } else {
@@ -334,8 +363,10 @@ impl World {
         since: Option<u64>,
     ) -> Option<Bytes> {
         let (time, node) = (self.time(process), self.look(process)?);
-        let entry = node.table.entry(key);
-        let fragment = Entry::since(entry.as_ref(), key, time, node.incarnation, since)?;
+        let writer = node.incarnation;
+        let fragment = node
+            .table
+            .look(key, |entry| Entry::since(entry, key, time, writer, since))?;
         Some(encode_fragments(CONTEXT, &[fragment]))
     }
 
@@ -391,8 +422,11 @@ impl World {
 
     /// The writes of a session that are here, for whoever fetches the others.
     pub(super) fn seen(&self, process: Process, key: Key) -> Vector {
-        let entry = self.look(process).and_then(|node| node.table.entry(key));
-        Entry::held(entry.as_ref(), self.time(process))
+        let time = self.time(process);
+        match self.look(process) {
+            Some(node) => node.table.look(key, |entry| Entry::held(entry, time)),
+            None => Vector::new(),
+        }
     }
 
     /// A request is over.
@@ -402,11 +436,7 @@ impl World {
         if let Some(beside) = node.sides.get_mut(&current.key) {
             beside.requests = beside.requests.saturating_sub(1);
         }
-        self.change(process, current.key, |entry| {
-            if let Some(state) = entry.as_mut().and_then(Entry::live_mut) {
-                state.touch(time);
-            }
-        });
+        self.touch(process, current.key, |state| state.touch(time));
     }
 
     /// The holders hear with the next batch that a session was accessed.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catherd::core::key::Key;
@@ -17,10 +18,10 @@ use super::questions;
 use super::world::{Me, World};
 use crate::history::{Happened, Process};
 
-/// Into how many buckets the tables are folded: as many as nodes do for a share of the seeds, and few
+/// Into how many buckets the tables are folded: as many as nodes do for a few of the seeds, and few
 /// for the others, since most of the time of a run would go into digests of nothing.
 fn buckets(world: &World) -> u32 {
-    if world.plan.seed.is_multiple_of(8) {
+    if world.plan.seed.is_multiple_of(64) {
         Marks::SIZE
     } else {
         64
@@ -213,25 +214,32 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
 /// Compares with whoever is due, as long as the process runs.
 pub(super) async fn repair_always(me: Me) {
     let process = me.process;
+    let mut seen = None;
     loop {
         let due = me
             .until(|world| {
                 let time = world.time(process);
-                let members = world.members(process);
+                let view = world.node(process).membership.view();
+                if !seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, view)) {
+                    seen = Some(Arc::clone(view));
+                    let members = world.members(process);
+                    world.node(process).schedule.members(time, &members);
+                }
                 let node = world.node(process);
-                node.schedule.members(time, &members);
                 if !node.am_ready() || node.membership.is_leaving() {
                     return None;
                 }
-                let due = node.schedule.take_due(time);
-                if due.is_none()
-                    && let Some(at) = node.schedule.poll_timeout()
-                    && node.repair_at != Some(at)
+                let at = node.schedule.poll_timeout()?;
+                if at <= time
+                    && let Some(due) = node.schedule.take_due(time)
                 {
+                    return Some(due);
+                }
+                if node.repair_at != Some(at) {
                     node.repair_at = Some(at);
                     world.wake_at(process, at);
                 }
-                due
+                None
             })
             .await;
         let differing = compare_with(&me, &due).await.ok();

@@ -21,6 +21,7 @@ use crate::fault::Node as Number;
 use crate::history::{Happened, History, Number as OperationNumber, Operation, Process, Ran};
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::transcript::{list, show};
 
 /// Everything there is.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct World {
     pub(super) places: Vec<Standing>,
     pub(super) processes: BTreeMap<Incarnation, Process>,
     pub(super) truth: Truth,
+    /// How much had happened, to the cluster and to clients, when all were found equal last.
+    equal_at: (usize, usize),
     pub(super) random: Random,
     pub(super) history: History,
     /// What applications did, by number: a request may go on when its client has left.
@@ -80,6 +83,7 @@ impl World {
             places: (0..plan.settings.nodes).map(place).collect(),
             processes: BTreeMap::new(),
             truth: Truth::default(),
+            equal_at: (0, 0),
             random: Random::derived(plan.seed, 5),
             history: History::default(),
             ran: BTreeMap::new(),
@@ -136,7 +140,7 @@ impl World {
     pub(super) fn wake_at(&mut self, process: Process, at: Time) {
         if let Some(node) = self.look(process) {
             let at = node.clock.global(at).max(self.now);
-            self.queue.push(at, Event::Timer(process));
+            self.queue.push(at, Event::Alarm(process));
         }
     }
 
@@ -164,6 +168,7 @@ impl World {
             Happened::Started(process) => format!("{process} is started"),
             Happened::Ready(process, seen) => format!("{process} is ready, with {}", list(seen)),
             Happened::Ended(process) => format!("{process} has ended"),
+            Happened::Lagged(process, lags) => format!("{process} had under way {lags:?}"),
             Happened::Whole(all) => format!("whole: {}", list(all)),
             Happened::Destroyed(process, session, why) => {
                 format!("{process} destroys {session:016x}: {why}")
@@ -185,10 +190,17 @@ impl World {
         }
     }
 
-    /// The processes that run hold the same; not worth a line each time.
-    pub(super) fn are_equal(&mut self, all: Vec<Process>) {
-        let at = self.now;
-        self.history.events.push((at, Happened::Whole(all)));
+    /// The processes that run hold the same; not worth a line each time, and nothing new where
+    /// nothing has happened since.
+    pub(super) fn are_equal(&mut self, all: impl FnOnce(&Self) -> Vec<Process>) {
+        let History { operations, events } = &self.history;
+        if self.equal_at == (operations.len(), events.len()) {
+            return;
+        }
+        let all = all(self);
+        let (at, History { operations, events }) = (self.now, &mut self.history);
+        events.push((at, Happened::Whole(all)));
+        self.equal_at = (operations.len(), events.len());
     }
 
     pub(super) fn operated(&mut self, operation: Operation, ran: Rc<RefCell<Option<Ran>>>) {
@@ -359,14 +371,4 @@ impl Me {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.hands.spawn(Some(self.process), task);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "somebody asked to see it")]
-fn show(line: &str) {
-    println!("{line}");
-}
-
-fn list(processes: &[Process]) -> String {
-    let all: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    all.join(" ")
 }

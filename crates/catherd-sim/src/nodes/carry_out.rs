@@ -140,6 +140,11 @@ async fn listen(world: Shared, cluster: Cluster, process: Process) {
             Event::Member(event) => {
                 world.say(&format!("{process}: {}", told(&event)));
                 let known = |who: &MemberName| world.known(who.incarnation);
+                if let MemberEvent::Added(who) | MemberEvent::Reopened(who, _) = &event
+                    && let Some(member) = known(who)
+                {
+                    world.has_linked(process, member);
+                }
                 let happened = match &event {
                     MemberEvent::Added(who) => known(who).map(|it| Happened::Met(process, it)),
                     MemberEvent::Gone(who, GoneCause::ProbeFailed) => {
@@ -162,8 +167,13 @@ fn told(event: &MemberEvent) -> String {
 }
 
 pub(super) fn crash(world: &Shared, node: Node) {
+    let process = world.process(node);
+    if let Some(cluster) = world.cluster(node).filter(|_| world.is_current(process)) {
+        let lag = world.lag(process, &cluster);
+        world.happened(Happened::Lagged(process, lag));
+    }
     world.network.crash(address(node));
-    ended(world, world.process(node));
+    ended(world, process);
 }
 
 /// A process has ended: nobody holds on to it.

@@ -16,7 +16,7 @@ use super::world::Shared;
 use crate::fault::Node;
 use crate::history::{Flags, Operation, Outcome, Process, READER, Ran, Step, Subject};
 use crate::random::Random;
-use crate::workload::{Client, Got, Jar};
+use crate::workload::{self, Client, Got, Jar};
 
 /// One client, until it is told to stop.
 pub(super) async fn run(world: Shared, mut client: Client, mut stopped: watch::Receiver<bool>) {
@@ -39,8 +39,7 @@ pub(super) async fn run(world: Shared, mut client: Client, mut stopped: watch::R
     }
 }
 
-/// Where a balancer sends a request: to the node of the cookie's route, if it is thought healthy,
-/// or else to any that is.
+/// Where a balancer sends a request.
 fn balance(world: &Shared, jar: &Jar, random: &mut Random) -> Option<Node> {
     let healthy: Vec<Node> = {
         let slots = world.slots.lock();
@@ -48,16 +47,7 @@ fn balance(world: &Shared, jar: &Jar, random: &mut Random) -> Option<Node> {
             .filter(|&node| slots[node].is_healthy)
             .collect()
     };
-    if healthy.is_empty() {
-        return None;
-    }
-    let routed = jar
-        .route()
-        .and_then(|route| route.strip_prefix('n')?.parse().ok());
-    match routed.filter(|node| healthy.contains(node)) {
-        Some(node) if random.percent(world.plan.load.sticky) => Some(node),
-        _ => Some(random.pick(&healthy)),
-    }
+    workload::balance(jar, &healthy, world.plan.load.sticky, random)
 }
 
 /// Looks who is healthy, every now and then: what the balancer knows is always a little old.

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::application::Application;
 use crate::Run;
 use crate::fault::Node;
-use crate::history::{Happened, History, Number, Operation, Process, Ran};
+use crate::history::{Happened, History, Lag, Number, Operation, Process, Ran};
 use crate::plan::Plan;
+use crate::transcript::{list, show};
 
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -24,6 +25,8 @@ pub(super) struct World {
     pub(super) began: Instant,
     pub(super) slots: Mutex<Vec<Slot>>,
     processes: Mutex<BTreeMap<Incarnation, Process>>,
+    /// Since when the link from one process to another is open.
+    linked: Mutex<BTreeMap<(Process, Process), Duration>>,
     history: Mutex<History>,
     transcript: Mutex<Vec<String>>,
     numbers: Mutex<Number>,
@@ -63,6 +66,7 @@ impl World {
             began: Instant::now(),
             slots: Mutex::new((0..plan.settings.nodes).map(|_| Slot::default()).collect()),
             processes: Mutex::default(),
+            linked: Mutex::default(),
             history: Mutex::default(),
             transcript: Mutex::default(),
             numbers: Mutex::default(),
@@ -99,6 +103,9 @@ impl World {
             Happened::Ended(process) => self.say(&format!("{process} has ended")),
             // The event of the node is in the transcript.
             Happened::Gone(..) | Happened::Met(..) => {}
+            Happened::Lagged(process, lags) => {
+                self.say(&format!("{process} had under way {lags:?}"));
+            }
             Happened::Whole(all) => self.say(&format!("whole: {}", list(all))),
             Happened::Destroyed(process, session, why) => {
                 self.say(&format!("{process} destroys {session:016x}: {why}"));
@@ -174,6 +181,30 @@ impl World {
         self.processes.lock().insert(incarnation, process);
     }
 
+    /// Notes that the link of a process to a member was opened, anew perhaps.
+    pub(super) fn has_linked(&self, process: Process, member: Process) {
+        self.linked.lock().insert((process, member), self.now());
+    }
+
+    /// What a process has under way, as it publishes it. Not to members that lack what was marked.
+    pub(super) fn lag(&self, process: Process, cluster: &Cluster) -> Vec<Lag> {
+        let linked = self.linked.lock();
+        let members = cluster.status().members.into_iter();
+        let lags = members.filter_map(|member| {
+            let bits = u64::from_str_radix(&member.incarnation, 16).ok()?;
+            let to = self.known(Incarnation::from_bits(bits))?;
+            let link = member.link;
+            let frames = link.queued_frames + link.unacknowledged_frames;
+            let is_whole = member.state == "ready" && link.marked_buckets == 0;
+            is_whole.then_some(Lag {
+                member: to,
+                since: *linked.get(&(process, to))?,
+                frames: usize::try_from(frames).unwrap_or(usize::MAX),
+            })
+        });
+        lags.collect()
+    }
+
     pub(super) fn known(&self, incarnation: Incarnation) -> Option<Process> {
         self.processes.lock().get(&incarnation).copied()
     }
@@ -232,16 +263,6 @@ impl World {
 pub(super) fn address(node: Node) -> IpAddr {
     let last = u8::try_from(node + 1).expect("there are eight nodes at most");
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
-}
-
-#[expect(clippy::print_stdout, reason = "somebody asked to see it")]
-fn show(line: &str) {
-    println!("{line}");
-}
-
-fn list(processes: &[Process]) -> String {
-    let all: Vec<String> = processes.iter().map(ToString::to_string).collect();
-    all.join(" ")
 }
 
 pub(super) type Shared = Arc<World>;

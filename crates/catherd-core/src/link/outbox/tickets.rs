@@ -196,7 +196,7 @@ impl Tickets {
 
     /// When the next frame under way is overdue.
     pub(super) fn deadline(&self) -> Option<Time> {
-        if self.is_closed {
+        if self.is_closed || self.under_way.is_empty() {
             return None;
         }
         let mut waiting = self.under_way.range(self.overdue.following()..);
