@@ -418,6 +418,7 @@ pub(crate) enum Look {
 }
 
 /// What was under a key before a change.
+#[derive(Clone, Copy)]
 struct Before {
     kind: Kind,
     /// 0 if the key is not a user's.
