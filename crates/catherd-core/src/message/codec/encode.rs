@@ -1,12 +1,13 @@
-//! The one message that is sent all the time, encoded without anything in between.
+//! The messages that carry sessions, encoded without anything in between.
 //!
-//! [`wire::Fragments`](super::super::wire::Fragments) is its definition, and a test compares the
-//! bytes. What prost would have to be given owns its text and its lists: a write of two attributes
-//! took twelve allocations, and takes one.
+//! [`wire::Fragments`](super::super::wire::Fragments) and [`wire::Whole`](super::super::wire::Whole)
+//! are their definitions, and a test compares the bytes. What prost would have to be given owns its
+//! text and its lists: a write of two attributes took twelve allocations, and takes one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
+use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
 use crate::session::{Content, Fragment, Register, Slot, Tombstone, Write};
@@ -23,6 +24,35 @@ pub fn encode_fragments(context: &str, fragments: &[Fragment]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(len_of(&put));
     put(&mut bytes);
     bytes.freeze()
+}
+
+/// The payload of an answer to a fetch.
+pub(super) fn encode_whole(
+    question: u64,
+    context: &str,
+    answers: &[Answer],
+    knew_route: bool,
+) -> Vec<u8> {
+    let put = |out: &mut dyn Out| {
+        number(out, 1, question);
+        text(out, 2, context);
+        for answer in answers {
+            nested(out, 3, &|out| put_answer(out, answer));
+        }
+        number(out, 4, knew_route.into());
+    };
+    let mut bytes = Vec::with_capacity(len_of(&put));
+    put(&mut bytes);
+    bytes
+}
+
+fn put_answer(out: &mut dyn Out, answer: &Answer) {
+    bytes(out, 1, &answer.key.bits().to_be_bytes());
+    number(out, 2, answer.same.into());
+    if let Some(fragment) = &answer.fragment {
+        nested(out, 3, &|out| put_fragment(out, fragment));
+    }
+    number(out, 4, answer.served.into());
 }
 
 fn put_fragment(out: &mut dyn Out, fragment: &Fragment) {
@@ -106,6 +136,16 @@ impl Out for BytesMut {
     }
 }
 
+impl Out for Vec<u8> {
+    fn slice(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn varint(&mut self, number: u64) {
+        encode_varint(number, self);
+    }
+}
+
 struct Count(usize);
 
 impl Out for Count {
@@ -167,7 +207,7 @@ fn bytes(out: &mut dyn Out, tag: u32, bytes: &[u8]) {
     out.slice(bytes);
 }
 
-/// What is in it is gone over once more to be counted: nesting is three deep.
+/// What is in it is gone over once more to be counted: nesting is four deep.
 fn nested(out: &mut dyn Out, tag: u32, put: &dyn Fn(&mut dyn Out)) {
     key(out, tag, LENGTH_DELIMITED);
     out.varint(len_of(put) as u64);
@@ -182,6 +222,7 @@ mod tests {
     use prost::Message as _;
 
     use super::super::super::wire;
+    use super::super::exchange::to_whole;
     use super::super::fragment::to_fragment;
     use super::*;
     use crate::key::Key;
@@ -264,6 +305,18 @@ mod tests {
         })
     }
 
+    fn answer() -> impl Strategy<Value = Answer> {
+        let flags = (any::<bool>(), any::<bool>());
+        (any::<u128>(), proptest::option::of(fragment()), flags).prop_map(
+            |(bits, fragment, (same, served))| Answer {
+                key: Key::from_bits(bits),
+                same,
+                fragment,
+                served,
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn the_bytes_are_those_of_the_definition(
@@ -275,6 +328,17 @@ mod tests {
                 fragments: fragments.iter().map(to_fragment).collect(),
             };
             prop_assert_eq!(encode_fragments(&context, &fragments), defined.encode_to_vec());
+        }
+
+        #[test]
+        fn the_bytes_of_an_answer_are_those_of_the_definition(
+            question in 0..300_u64,
+            answers in proptest::collection::vec(answer(), 0..3),
+            knew_route in any::<bool>(),
+        ) {
+            let defined = to_whole(question, "/shop", &answers, knew_route);
+            let encoded = encode_whole(question, "/shop", &answers, knew_route);
+            prop_assert_eq!(encoded, defined.encode_to_vec());
         }
     }
 }

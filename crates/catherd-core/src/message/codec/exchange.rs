@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::wire;
-use super::fragment::{from_fragment, from_key, from_vector, to_fragment, to_key, to_vector};
+#[cfg(test)]
+use super::fragment::to_fragment;
+use super::fragment::{from_fragment, from_key, from_vector, to_key, to_vector};
 use super::greeting::millis;
 use super::{Answer, DecodeError, Message};
 use crate::key::Key;
@@ -68,6 +70,8 @@ pub(super) fn from_fetch(fetch: wire::Fetch) -> Result<Message, DecodeError> {
     })
 }
 
+/// What [`encode_whole`](super::encode::encode_whole) is compared with.
+#[cfg(test)]
 pub(super) fn to_whole(
     question: u64,
     context: &str,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::wire;
-use super::greeting::{incarnation, millis};
+use super::greeting::incarnation;
+#[cfg(test)]
+use super::greeting::millis;
 use super::{DecodeError, Message};
 use crate::key::Key;
 use crate::session::{Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write};
@@ -51,6 +53,8 @@ pub(super) fn from_vector(vector: Option<&wire::Vector>) -> Result<Vector, Decod
         .collect()
 }
 
+/// What [`encode_fragments`](super::encode_fragments) is compared with.
+#[cfg(test)]
 pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
     let key = to_key(fragment.key);
     match &fragment.content {
@@ -156,6 +160,7 @@ fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
     [Dot { writer, revision }].into_iter().collect()
 }
 
+#[cfg(test)]
 fn to_register(entry: &(Slot, Register), head: &WriteHead<'_>) -> wire::Register {
     let (slot, Register { version, value }) = entry;
     let mut register = wire::Register::default();

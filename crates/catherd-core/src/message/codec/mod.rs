@@ -13,9 +13,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
 pub use self::encode::encode_fragments;
+use self::encode::encode_whole;
 use self::exchange::{
     from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch,
-    from_whole, to_ack, to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch, to_whole,
+    from_whole, to_ack, to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch,
 };
 use self::fragment::from_fragments;
 use self::greeting::{
@@ -249,7 +250,7 @@ impl Message {
                 knew_route,
             } => (
                 FrameKind::Whole,
-                to_whole(*question, context, answers, *knew_route).encode_to_vec(),
+                encode_whole(*question, context, answers, *knew_route),
             ),
             Self::Touch { context, ages } => {
                 (FrameKind::Touch, to_touch(context, ages).encode_to_vec())
