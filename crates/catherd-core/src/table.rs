@@ -185,7 +185,8 @@ impl Table for PlainTable {
     fn digests(&self, size: usize) -> Vec<u64> {
         let inner = &mut *self.inner.borrow_mut();
         if size == inner.digests.size() {
-            return inner.digests.folded(size);
+            let buckets = (0..).map(Bucket).take(size);
+            return buckets.map(|it| inner.digests.digest(it)).collect();
         }
         let folded = inner.folded.take().filter(|it| it.size() == size);
         let folded = folded.unwrap_or_else(|| {

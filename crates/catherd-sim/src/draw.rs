@@ -48,6 +48,9 @@ fn draw(
     for _ in 0..least + random.below(more) {
         drawing.episode(random);
     }
+    if drawing.is_long && random.percent(3) {
+        drawing.is_away_for_an_hour(random);
+    }
     let for_good = if settings.nodes > 2 && random.percent(25) {
         vec![random.below(settings.nodes)]
     } else {
@@ -83,6 +86,9 @@ impl Drawing {
         let length = self.length(random);
         if self.is_long && random.percent(8) {
             return self.is_put_back(random, node, length);
+        }
+        if self.is_long && random.percent(6) {
+            return self.freezes(random, node, length);
         }
         match random.below(16) {
             0 => self.dies(random, node, length),
@@ -150,6 +156,28 @@ impl Drawing {
     fn stops(&mut self, node: Node, length: Duration) {
         self.push(Duration::ZERO, Fault::Pause(node));
         self.push(length, Fault::Resume(node));
+    }
+
+    /// A machine is frozen with its clocks. Others are left in peace until it has met somebody.
+    fn freezes(&mut self, random: &mut Random, node: Node, length: Duration) {
+        self.push(Duration::ZERO, Fault::Freeze(node));
+        self.push(length, Fault::Thaw(node));
+        self.at += length + self.drop_time + random.millis(8000, 20_000);
+    }
+
+    /// Longer than sessions may be idle, and than a clock may be behind unnoticed: what the node holds
+    /// has ended long since when it goes on.
+    fn is_away_for_an_hour(&mut self, random: &mut Random) {
+        let node = random.below(self.nodes);
+        let length = random.millis(3_700_000, 5_000_000);
+        let (away, back) = if random.percent(50) {
+            (Fault::Pause(node), Fault::Resume(node))
+        } else {
+            (Fault::Freeze(node), Fault::Thaw(node))
+        };
+        self.push(Duration::ZERO, away);
+        self.push(length, back);
+        self.at += length + self.drop_time + random.millis(8000, 60_000);
     }
 
     fn leaves(&mut self, node: Node, length: Duration) {
