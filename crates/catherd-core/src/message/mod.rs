@@ -10,7 +10,7 @@ mod limits;
 mod mac;
 mod wire;
 
-pub use codec::{Answer, DecodeError, Message, encode_fragments};
+pub use codec::{Answer, Answers, DecodeError, Message, encode_fragments};
 pub use frame::{FrameError, FrameKind, FrameReader, Head, put_fragments_head, put_frame};
 pub use hello::{
     HEARD_MAX, HEARTBEAT_BYTES_MAX, Heartbeat, Hello, MemberState, Protocols, Purpose, Refusal,

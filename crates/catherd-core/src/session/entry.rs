@@ -48,6 +48,15 @@ pub enum Fetched {
     Unknown,
 }
 
+/// The same, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sought<'a> {
+    Same,
+    Ended(Tombstone),
+    Live(&'a State),
+    Unknown,
+}
+
 impl Entry {
     /// The one way in for what comes from outside: a member, a store.
     pub fn merge(here: &mut Option<Self>, now: Time, fragment: &Fragment, rules: &Rules) -> Merged {
@@ -177,20 +186,31 @@ impl Entry {
 
     /// Answers a fetch from somebody who holds the writes `held`.
     pub fn fetch(here: Option<&Self>, key: Key, now: Time, held: &Vector) -> Fetched {
-        let content = match here {
-            None => return Fetched::Unknown,
+        let content = match Self::sought(here, now, held) {
+            Sought::Unknown => return Fetched::Unknown,
+            Sought::Same => return Fetched::Same,
+            Sought::Ended(tombstone) => Content::Tombstone(tombstone),
+            Sought::Live(state) => Content::Write(state.whole(now)),
+        };
+        Fetched::Fragment(Fragment { key, content })
+    }
+
+    /// The same, where it lies.
+    pub(crate) fn sought<'a>(here: Option<&'a Self>, now: Time, held: &Vector) -> Sought<'a> {
+        match here {
+            None => Sought::Unknown,
             Some(Self::Ended {
                 at,
                 life,
                 generation,
-            }) => Content::Tombstone(Tombstone {
+            }) => Sought::Ended(Tombstone {
                 age: now.since(*at),
                 life: *life,
                 generation: *generation,
             }),
             // Never committed, or only heard of: a whole fragment of it would pass for a session
             // without attributes.
-            Some(Self::Live(state)) if state.holds_nothing() => return Fetched::Unknown,
+            Some(Self::Live(state)) if state.holds_nothing() => Sought::Unknown,
             Some(Self::Live(state)) => {
                 let held_all = state.seen.is_within(held)
                     && state
@@ -198,12 +218,12 @@ impl Entry {
                         .iter()
                         .all(|register| held.covers(register.version.dot()));
                 if held_all {
-                    return Fetched::Same;
+                    Sought::Same
+                } else {
+                    Sought::Live(state)
                 }
-                Content::Write(state.whole(now))
             }
-        };
-        Fetched::Fragment(Fragment { key, content })
+        }
     }
 
     /// The live session, if it is one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::registers::Seen;
 use super::value::{Register, Slot};
 use crate::key::Key;
 use crate::version::{Dot, Incarnation, Vector};
@@ -59,7 +60,30 @@ pub struct Write {
     pub lived: Duration,
 }
 
+/// What a write says, where it lies: in a fragment, or in the copy of which it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Said<'a, R> {
+    pub(crate) birth: Birth,
+    pub(crate) seen: &'a Vector,
+    pub(crate) since: Option<Dot>,
+    pub(crate) registers: R,
+    pub(crate) age: Duration,
+    pub(crate) lived: Duration,
+}
+
 impl Write {
+    /// The same, where it lies.
+    pub(crate) fn said(&self) -> Said<'_, impl Iterator<Item = Seen<'_>> + Clone> {
+        Said {
+            birth: self.birth,
+            seen: &self.seen,
+            since: self.since,
+            registers: self.registers.iter().map(|(slot, it)| Seen::of(slot, it)),
+            age: self.age,
+            lived: self.lived,
+        }
+    }
+
     /// Whether a copy that holds `seen` is complete once it has this fragment: it has then all
     /// that the writer had before.
     pub fn fits(&self, seen: &Vector) -> bool {

@@ -25,9 +25,12 @@ mod value;
 
 pub use commit::{Extent, Writer};
 pub use digest::{Bucket, DigestKey, Digests};
+pub(crate) use entry::Sought;
 pub use entry::{Changed, Entry, Fetched};
+pub(crate) use fragment::Said;
 pub use fragment::{Birth, Content, Fragment, Tombstone, Write};
 pub use merge::{Merged, Outcome};
 pub use principal::{Principal, PrincipalError};
+pub(crate) use registers::{Seen, SlotRef};
 pub use state::{Limit, Property, Rules, State};
 pub use value::{Name, Register, Slot, Value};

@@ -28,22 +28,22 @@ pub(super) struct Registers {
 
 /// A register where it lies: in a block, or in a fragment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
-    pub(super) slot: SlotRef<'a>,
-    pub(super) version: Version,
-    pub(super) value: Option<ValueRef<'a>>,
+pub(crate) struct Seen<'a> {
+    pub(crate) slot: SlotRef<'a>,
+    pub(crate) version: Version,
+    pub(crate) value: Option<ValueRef<'a>>,
 }
 
 /// What a register is called. The order is that of [`Slot`]: UTF-8 sorts as its bytes do.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum SlotRef<'a> {
+pub(crate) enum SlotRef<'a> {
     Property(u32),
     Principal,
     Attribute(&'a [u8]),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum ValueRef<'a> {
+pub(crate) enum ValueRef<'a> {
     /// The bytes lie in the block, and the hash as well if it is not made faster than kept.
     Packed(&'a [u8], Option<u64>),
     Shared(&'a Value),
@@ -232,7 +232,7 @@ impl<'a> SlotRef<'a> {
 }
 
 impl<'a> ValueRef<'a> {
-    pub(super) fn as_bytes(self) -> &'a [u8] {
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
         match self {
             Self::Packed(bytes, _) => bytes,
             Self::Shared(value) => value.as_bytes(),
@@ -283,7 +283,7 @@ fn number_len(number: u64) -> usize {
 
 /// Goes over a block.
 #[derive(Clone, Debug)]
-pub(super) struct Iter<'a> {
+pub(crate) struct Iter<'a> {
     block: &'a [u8],
     large: std::slice::Iter<'a, Value>,
     version: Option<Version>,

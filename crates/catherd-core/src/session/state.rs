@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fragment::{Birth, Write};
-use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
+use super::fragment::{Birth, Said, Write};
+use super::registers::{Iter, Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
@@ -359,11 +359,24 @@ impl State {
 
     /// Every register, for a node that may have none of them.
     pub fn whole(&self, now: Time) -> Write {
+        let Said { age, lived, .. } = self.said(now);
         Write {
             birth: self.birth,
             seen: self.seen.clone(),
             since: None,
             registers: self.registers.to_vec(),
+            age,
+            lived,
+        }
+    }
+
+    /// The same, where it lies.
+    pub(crate) fn said(&self, now: Time) -> Said<'_, Iter<'_>> {
+        Said {
+            birth: self.birth,
+            seen: &self.seen,
+            since: None,
+            registers: self.registers.iter(),
             age: now.since(self.last_access),
             lived: now.since(self.created),
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use catherd_core::message::Message;
 use catherd_core::version::Incarnation;
 
@@ -14,7 +15,7 @@ pub(super) enum PeerSays {
     Goodbye,
 }
 
-/// Does what a member's message asks for; the message that answers it, if one does. What it says of
+/// Does what a member's message asks for; the frame that answers it, if one does. What it says of
 /// itself is added to `said`.
 ///
 /// # Errors
@@ -25,7 +26,7 @@ pub(super) fn answer(
     member: Incarnation,
     message: Message,
     said: &mut Vec<PeerSays>,
-) -> io::Result<Option<Message>> {
+) -> io::Result<Option<Bytes>> {
     let answer = match message {
         Message::Fetch {
             question,
@@ -33,14 +34,7 @@ pub(super) fn answer(
             wanted,
             route,
         } => {
-            let answers = delivery.answer(&context, &wanted);
-            let knew_route = delivery.knew(&route);
-            Some(Message::Whole {
-                question,
-                context,
-                answers,
-                knew_route,
-            })
+            return Ok(Some(delivery.answer(question, &context, &wanted, &route)));
         }
         Message::Buckets {
             question,
@@ -95,7 +89,8 @@ pub(super) fn answer(
         | Message::Summaries { .. }
         | Message::Used { .. } => return Err(misplaced()),
     };
-    Ok(answer)
+    // None of them is signed.
+    Ok(answer.map(|answer| answer.to_frame(None)))
 }
 
 /// Notes what the other side says of itself; to repeat it says no more.

@@ -184,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             }
             other => {
                 if let Some(reply) = answer(&*self.shared.delivery, self.member, other, said)? {
-                    reply.put(None, out);
+                    out.extend_from_slice(&reply);
                 }
             }
         }

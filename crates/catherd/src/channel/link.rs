@@ -419,7 +419,7 @@ impl Link {
             // For a gap that was found in what came over this link.
             fetch @ Message::Fetch { .. } => {
                 if let Some(reply) = answer(&*self.delivery, self.member, fetch, &mut Vec::new())? {
-                    self.tell(&reply);
+                    self.tell_frame(reply);
                 }
             }
             // What a member has to say and to ask comes over the connection that it opened.

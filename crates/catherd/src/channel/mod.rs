@@ -164,11 +164,9 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// What is needed to fetch a session of which a write is missing here; `None` if none is.
     fn wanted(&self, context: ContextId, key: Key) -> Option<(String, Vector)>;
 
-    /// Answers a fetch.
-    fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer>;
-
-    /// Whether the node with this name was ever in the view.
-    fn knew(&self, route: &str) -> bool;
+    /// The frame that answers a fetch: what is here of the sessions, and whether the node with the
+    /// name `route` was ever in the view.
+    fn answer(&self, question: u64, context: &str, wanted: &[(Key, Vector)], route: &str) -> Bytes;
 
     /// Answers a member that compares digests.
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;

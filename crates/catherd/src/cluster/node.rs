@@ -10,7 +10,7 @@ use catherd_core::access::Acquaintances;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, FrameClass};
 use catherd_core::membership::MemberEvent;
-use catherd_core::message::{Answer, Message};
+use catherd_core::message::{Answers, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment};
 use catherd_core::sync::{Comparison, Summaries};
 use catherd_core::version::{Incarnation, Vector};
@@ -264,13 +264,12 @@ impl Delivery for Node {
             .then(|| (context.name.clone(), context.seen(key)))
     }
 
-    fn answer(&self, context: &str, wanted: &[(Key, Vector)]) -> Vec<Answer> {
-        self.replicated(context)
-            .map_or_else(Vec::new, |context| context.answer(wanted))
-    }
-
-    fn knew(&self, route: &str) -> bool {
-        self.has_known(route)
+    fn answer(&self, question: u64, context: &str, wanted: &[(Key, Vector)], route: &str) -> Bytes {
+        let mut answers = Answers::new(question, context);
+        if let Some(context) = self.replicated(context) {
+            context.answer(wanted, &mut answers);
+        }
+        answers.into_frame(self.has_known(route))
     }
 
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use catherd_core::access::{Access, Acquaintances, Here, Moment, Policy, Step, Verdict};
 use catherd_core::key::Key;
-use catherd_core::message::Answer;
-use catherd_core::session::{Entry, Fetched as Found, State};
+use catherd_core::message::Answers;
+use catherd_core::session::{Entry, State};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
@@ -185,31 +185,28 @@ impl ContextInner {
 
     /// Answers a member that asks for sessions: the first, and as many more as make a message of
     /// sensible size. It asks again for the others.
-    pub(crate) fn answer(&self, wanted: &[(Key, Vector)]) -> Vec<Answer> {
+    pub(crate) fn answer(&self, wanted: &[(Key, Vector)], answers: &mut Answers) {
         let now = self.node.surroundings.now();
-        let (mut answers, mut bytes) = (Vec::with_capacity(wanted.len()), 0);
+        let mut bytes = 0;
         for (key, held) in wanted {
             self.send_if_held_back(*key);
             let looked = self.table.look(*key, |slot| {
-                let size = slot
-                    .entry
-                    .as_ref()
-                    .and_then(Entry::live)
-                    .map_or(0, State::bytes);
-                (
-                    Entry::fetch(slot.entry.as_ref(), *key, now, held),
-                    slot.served,
-                    size,
-                )
+                let entry = slot.entry.as_ref();
+                let size = entry.and_then(Entry::live).map_or(0, State::bytes);
+                let is_first = bytes == 0;
+                bytes += size;
+                if bytes > ANSWER_BYTES && !is_first {
+                    return false;
+                }
+                answers.add(*key, (entry, slot.served), now, held);
+                true
             });
-            let (fetched, served, size) = looked.unwrap_or((Found::Unknown, false, 0));
-            bytes += size;
-            if bytes > ANSWER_BYTES && !answers.is_empty() {
-                break;
+            match looked {
+                Some(true) => {}
+                Some(false) => return,
+                None => answers.add(*key, (None, false), now, held),
             }
-            answers.push(Answer::of(*key, fetched, served));
         }
-        answers
     }
 
     /// Whether a write is known to be missing under `key`.

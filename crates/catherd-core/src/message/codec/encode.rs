@@ -7,10 +7,13 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
+use super::super::frame::{FrameKind, put_frame};
 use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
-use crate::session::{Content, Fragment, Register, Slot, Tombstone, Write};
+use crate::key::Key;
+use crate::session::{Content, Entry, Fragment, Said, Seen, SlotRef, Sought, Tombstone};
+use crate::time::Time;
 use crate::version::Vector;
 
 /// The payload of a frame of fragments, encoded once for every link that it goes to.
@@ -46,6 +49,58 @@ pub(super) fn encode_whole(
     bytes
 }
 
+/// Answers to a fetch, encoded one by one from the copies: nothing is made of a session on the way.
+///
+/// The payload is that of a [`Message::Whole`](super::Message::Whole) with the same answers.
+#[derive(Debug)]
+pub struct Answers(Vec<u8>);
+
+impl Answers {
+    /// Without an answer yet.
+    pub fn new(question: u64, context: &str) -> Self {
+        let mut bytes = Vec::new();
+        number(&mut bytes, 1, question);
+        text(&mut bytes, 2, context);
+        Self(bytes)
+    }
+
+    /// Adds what is under a key, for somebody who holds the writes `held`. `served`: this
+    /// incarnation has shown the session to a client.
+    pub fn add(
+        &mut self,
+        key: Key,
+        (here, served): (Option<&Entry>, bool),
+        now: Time,
+        held: &Vector,
+    ) {
+        let sought = Entry::sought(here, now, held);
+        let put_content = |out: &mut dyn Out| match sought {
+            Sought::Live(state) => put_write(out, &state.said(now)),
+            Sought::Ended(tombstone) => put_tombstone(out, tombstone),
+            Sought::Same | Sought::Unknown => {}
+        };
+        nested(&mut self.0, 3, &|out| {
+            bytes(out, 1, &key.bits().to_be_bytes());
+            number(out, 2, matches!(sought, Sought::Same).into());
+            if matches!(sought, Sought::Live(_) | Sought::Ended(_)) {
+                nested(out, 3, &|out| {
+                    bytes(out, 1, &key.bits().to_be_bytes());
+                    put_content(out);
+                });
+            }
+            number(out, 4, served.into());
+        });
+    }
+
+    /// The frame. `knew_route`: as in [`Message::Whole`](super::Message::Whole).
+    pub fn into_frame(mut self, knew_route: bool) -> Bytes {
+        number(&mut self.0, 4, knew_route.into());
+        let mut frame = BytesMut::new();
+        put_frame(&mut frame, FrameKind::Whole, &self.0);
+        frame.freeze()
+    }
+}
+
 fn put_answer(out: &mut dyn Out, answer: &Answer) {
     bytes(out, 1, &answer.key.bits().to_be_bytes());
     number(out, 2, answer.same.into());
@@ -58,12 +113,12 @@ fn put_answer(out: &mut dyn Out, answer: &Answer) {
 fn put_fragment(out: &mut dyn Out, fragment: &Fragment) {
     bytes(out, 1, &fragment.key.bits().to_be_bytes());
     match &fragment.content {
-        Content::Write(write) => put_write(out, write),
+        Content::Write(write) => put_write(out, &write.said()),
         Content::Tombstone(tombstone) => put_tombstone(out, *tombstone),
     }
 }
 
-fn put_write(out: &mut dyn Out, write: &Write) {
+fn put_write<'a>(out: &mut dyn Out, write: &Said<'a, impl Iterator<Item = Seen<'a>> + Clone>) {
     let head = WriteHead::of(write);
     fixed(out, 2, write.birth.incarnation.bits());
     number(out, 3, write.birth.serial);
@@ -76,8 +131,8 @@ fn put_write(out: &mut dyn Out, write: &Write) {
     }
     number(out, 7, head.fence.into());
     number(out, 8, head.revision);
-    for (slot, register) in &write.registers {
-        nested(out, 9, &|out| put_register(out, slot, register, &head));
+    for register in write.registers.clone() {
+        nested(out, 9, &|out| put_register(out, register, &head));
     }
     number(out, 10, millis(write.age));
     number(out, 12, millis(write.lived));
@@ -105,17 +160,17 @@ fn put_vector(out: &mut dyn Out, vector: &Vector) {
     });
 }
 
-fn put_register(out: &mut dyn Out, slot: &Slot, register: &Register, head: &WriteHead<'_>) {
-    match slot {
-        Slot::Attribute(name) => bytes(out, 1, name.as_str().as_bytes()),
-        Slot::Property(property) => said(out, 2, (*property).into()),
-        Slot::Principal => {}
+fn put_register(out: &mut dyn Out, register: Seen<'_>, head: &WriteHead<'_>) {
+    match register.slot {
+        SlotRef::Attribute(name) => bytes(out, 1, name),
+        SlotRef::Property(property) => said(out, 2, property.into()),
+        SlotRef::Principal => {}
     }
     let (fence, revision, writer) = head.version(register.version);
     number(out, 3, fence.into());
     number(out, 4, revision);
     fixed(out, 5, writer);
-    if let Some(value) = &register.value {
+    if let Some(value) = register.value {
         bytes(out, 6, value.as_bytes());
     }
 }
@@ -224,9 +279,9 @@ mod tests {
     use super::super::super::wire;
     use super::super::exchange::to_whole;
     use super::super::fragment::to_fragment;
+    use super::super::{Answer, Message};
     use super::*;
-    use crate::key::Key;
-    use crate::session::{Birth, Name, Value};
+    use crate::session::{Birth, Name, Register, Rules, Slot, Value, Write};
     use crate::version::{Dot, Incarnation, Version};
 
     fn incarnation() -> impl Strategy<Value = Incarnation> {
@@ -318,6 +373,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn answers_from_copies_are_those_that_were_made_first(
+            sessions in proptest::collection::vec((fragment(), any::<bool>()), 0..4),
+            held in proptest::collection::vec(dot(), 0..3),
+            knew_route in any::<bool>(),
+        ) {
+            let (now, held) = (Time::START, held.into_iter().collect());
+            let mut answers = Answers::new(7, "/shop");
+            let mut made = Vec::new();
+            for (fragment, served) in sessions {
+                let mut here = None;
+                Entry::merge(&mut here, now, &fragment, &Rules::default());
+                answers.add(fragment.key, (here.as_ref(), served), now, &held);
+                let fetched = Entry::fetch(here.as_ref(), fragment.key, now, &held);
+                made.push(Answer::of(fragment.key, fetched, served));
+            }
+            let whole = Message::Whole {
+                question: 7,
+                context: "/shop".to_owned(),
+                answers: made,
+                knew_route,
+            };
+            prop_assert_eq!(answers.into_frame(knew_route), whole.to_frame(None));
+        }
+
         #[test]
         fn the_bytes_are_those_of_the_definition(
             context in "/?[a-z]{0,9}",

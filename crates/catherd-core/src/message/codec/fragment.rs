@@ -10,7 +10,9 @@ use super::greeting::incarnation;
 use super::greeting::millis;
 use super::{DecodeError, Message};
 use crate::key::Key;
-use crate::session::{Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write};
+use crate::session::{
+    Birth, Content, Fragment, Name, Register, Said, Seen, Slot, Tombstone, Value, Write,
+};
 use crate::version::{Dot, Incarnation, Vector, Version};
 
 pub(super) fn to_key(key: Key) -> Bytes {
@@ -66,7 +68,7 @@ pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
             ..wire::Fragment::default()
         },
         Content::Write(write) => {
-            let head = WriteHead::of(write);
+            let head = WriteHead::of(&write.said());
             wire::Fragment {
                 key,
                 birth_incarnation: write.birth.incarnation.bits(),
@@ -104,8 +106,8 @@ pub(super) struct WriteHead<'a> {
 }
 
 impl<'a> WriteHead<'a> {
-    pub(super) fn of(write: &'a Write) -> Self {
-        let versions = write.registers.iter().map(|(_, register)| register.version);
+    pub(super) fn of(write: &Said<'a, impl Iterator<Item = Seen<'a>> + Clone>) -> Self {
+        let versions = write.registers.clone().map(|register| register.version);
         let named = match write.since {
             Some(since) => versions
                 .filter(|version| version.writer == since.writer)
@@ -119,7 +121,7 @@ impl<'a> WriteHead<'a> {
         let revision = named.map_or(0, |version| version.revision);
         let said = if revision == left_out { 0 } else { revision };
         let meant = if said == 0 { left_out } else { said };
-        let is_meant = write.seen == vector_left_out(named_writer, meant);
+        let is_meant = *write.seen == vector_left_out(named_writer, meant);
         Self {
             named,
             named_writer,
@@ -130,7 +132,7 @@ impl<'a> WriteHead<'a> {
             },
             fence: named.map_or(0, |version| version.fence),
             revision: said,
-            seen: (!is_meant).then_some(&write.seen),
+            seen: (!is_meant).then_some(write.seen),
         }
     }
 

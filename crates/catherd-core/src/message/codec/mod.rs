@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
-pub use self::encode::encode_fragments;
 use self::encode::encode_whole;
+pub use self::encode::{Answers, encode_fragments};
 use self::exchange::{
     from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch,
     from_whole, to_ack, to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch,
