@@ -219,3 +219,61 @@ impl Table for PlainTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Birth, Extent, Rules, Slot, Value, Writer};
+    use crate::version::Incarnation;
+
+    const KEY: Key = Key::from_bits(77);
+    const WRITER: Writer = Writer {
+        incarnation: Incarnation::from_bits(1),
+        gone: 0,
+        floor: 0,
+    };
+
+    fn write(table: &PlainTable, value: u8) {
+        table.change(KEY, Time::START, |entry| {
+            let birth = Birth {
+                incarnation: WRITER.incarnation,
+                serial: 1,
+            };
+            let new = || Entry::Live(State::new(birth, Time::START));
+            let state = entry.get_or_insert_with(new).live_mut().unwrap();
+            let value = Some(Value::new(&[value]));
+            state
+                .set(Slot::Principal, value, &Rules::default())
+                .unwrap();
+            state.commit(Time::START, &WRITER, Extent::Changes, &Rules::default());
+        });
+    }
+
+    #[test]
+    fn digests_that_were_folded_are_kept_with_each_change() {
+        let table = PlainTable::new(DigestKey::new("test"));
+        assert_eq!(Table::digests(&table, 64), [0; 64]);
+        for value in [1, 2] {
+            write(&table, value);
+            let folded = table.digests().folded(64);
+            assert_eq!(Table::digests(&table, 64), folded);
+            assert_ne!(folded, [0; 64]);
+            assert!(table.has_true_digests(Time::START));
+        }
+        table.change(KEY, Time::START, |entry| *entry = None);
+        assert_eq!(Table::digests(&table, 64), [0; 64]);
+        assert!(table.keys().is_empty());
+    }
+
+    #[test]
+    fn only_what_a_digest_shows_already_is_touched() {
+        let table = PlainTable::new(DigestKey::new("test"));
+        assert_eq!(table.touch(KEY, |_| ()), None);
+        write(&table, 1);
+        let later = Time::START + std::time::Duration::from_secs(1);
+        assert_eq!(table.touch(KEY, |state| state.touch(later)), Some(()));
+        let touched = table.look(KEY, |entry| entry?.live().map(State::last_access));
+        assert_eq!(touched, Some(later));
+        assert!(table.has_true_digests(later));
+    }
+}

@@ -21,7 +21,7 @@ use crate::fault::Node as Number;
 use crate::history::{Happened, History, Number as OperationNumber, Operation, Process, Ran};
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::transcript::{list, show};
+use crate::transcript::{list, list_of_lags, show};
 
 /// Everything there is.
 #[derive(Debug)]
@@ -168,7 +168,9 @@ impl World {
             Happened::Started(process) => format!("{process} is started"),
             Happened::Ready(process, seen) => format!("{process} is ready, with {}", list(seen)),
             Happened::Ended(process) => format!("{process} has ended"),
-            Happened::Lagged(process, lags) => format!("{process} had under way {lags:?}"),
+            Happened::Lagged(process, lags) => {
+                format!("{process} has under way: {}", list_of_lags(lags))
+            }
             Happened::Whole(all) => format!("whole: {}", list(all)),
             Happened::Destroyed(process, session, why) => {
                 format!("{process} destroys {session:016x}: {why}")

@@ -16,7 +16,7 @@ use crate::Run;
 use crate::fault::Node;
 use crate::history::{Happened, History, Lag, Number, Operation, Process, Ran};
 use crate::plan::Plan;
-use crate::transcript::{list, show};
+use crate::transcript::{list, list_of_lags, show};
 
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -104,7 +104,8 @@ impl World {
             // The event of the node is in the transcript.
             Happened::Gone(..) | Happened::Met(..) => {}
             Happened::Lagged(process, lags) => {
-                self.say(&format!("{process} had under way {lags:?}"));
+                let lags = list_of_lags(lags);
+                self.say(&format!("{process} has under way: {lags}"));
             }
             Happened::Whole(all) => self.say(&format!("whole: {}", list(all))),
             Happened::Destroyed(process, session, why) => {
