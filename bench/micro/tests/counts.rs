@@ -24,12 +24,12 @@ fn what_is_counted_is_counted() {
     assert_eq!(allocated(|| {}).count, 0);
 }
 
-/// The registers of the fragment, and the block of the copy anew: the payload is in it once.
+/// The registers of the fragment, and the block of the copy anew, which is packed and then shared.
 #[test]
 fn a_commit_allocates_its_registers_and_the_block_of_the_copy() {
     let allocated = of("commit of two attributes");
-    assert!(allocated.count <= 2, "{allocated:?}");
-    assert!(allocated.bytes <= PAYLOAD as u64 + 220, "{allocated:?}");
+    assert!(allocated.count <= 3, "{allocated:?}");
+    assert!(allocated.bytes <= 2 * PAYLOAD as u64 + 400, "{allocated:?}");
 }
 
 /// The frame, and nothing on the way into it.
@@ -43,8 +43,8 @@ fn encoding_a_write_allocates_its_frame() {
 #[test]
 fn a_write_is_copied_into_the_copy_and_into_the_frame() {
     let allocated = of("commit and encode");
-    assert!(allocated.count <= 3, "{allocated:?}");
-    assert!(allocated.bytes <= 2 * PAYLOAD as u64 + 310, "{allocated:?}");
+    assert!(allocated.count <= 4, "{allocated:?}");
+    assert!(allocated.bytes <= 3 * PAYLOAD as u64 + 480, "{allocated:?}");
 }
 
 /// The value once; the decoder's own view shares the bytes that came.
@@ -55,17 +55,17 @@ fn decoding_allocates_the_value_and_a_bound_more() {
     assert!(allocated.bytes <= PAYLOAD as u64 + 2400, "{allocated:?}");
 }
 
-/// A value that lies in the block is copied into it, once; a large one is shared.
+/// A value that lies in the block is copied into it; a large one is shared.
 #[test]
 fn a_merge_makes_the_block_anew_and_looks_at_all_registers() {
     let allocated = of("merge of a write into a copy");
-    assert!(allocated.count <= 2, "{allocated:?}");
-    assert!(allocated.bytes <= PAYLOAD as u64 + 400, "{allocated:?}");
+    assert!(allocated.count <= 3, "{allocated:?}");
+    assert!(allocated.bytes <= 2 * PAYLOAD as u64 + 560, "{allocated:?}");
     let large = operations(100_000)
         .into_iter()
         .find(|operation| operation.name == "merge of a write into a copy");
     let allocated = allocated_by(large.expect("there is such an operation"));
-    assert!(allocated.bytes <= 600, "{allocated:?}");
+    assert!(allocated.bytes <= 700, "{allocated:?}");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! A node holds a hundred thousand sessions for each that it is changing, and a register of its
 //! own allocations costs more than most values have bytes. So they lie one behind the other in one
-//! block, which a change makes anew. Values above [`Registers::PACKED_MAX`] stay outside, shared
-//! with whatever sends them, so that making a block anew copies little.
+//! block, which a change makes anew, and which whoever reads a value of it shares. Values above
+//! [`Registers::PACKED_MAX`] stay outside, shared with whatever sends them, so that making a block
+//! anew copies little.
 //!
 //! A register in the block: a byte of flags; a number, or a name and its length; fence, revision
 //! and the 8 bytes of the writer, unless they are those of the register before; of a value here
@@ -11,6 +12,7 @@
 //! 7 bits a byte, the lowest first, with the highest bit set of each byte but the last.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -20,7 +22,7 @@ use crate::version::{Incarnation, Version};
 /// Registers, sorted by slot, each once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registers {
-    block: Box<[u8]>,
+    block: Arc<[u8]>,
     /// The large values, in the order of their registers. In a box, for mostly there is none.
     #[expect(clippy::box_collection, reason = "of most sessions it is one word")]
     large: Option<Box<Vec<Value>>>,
@@ -44,9 +46,24 @@ pub(crate) enum SlotRef<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ValueRef<'a> {
-    /// The bytes lie in the block, and the hash as well if it is not made faster than kept.
-    Packed(&'a [u8], Option<u64>),
+    Packed(Packed<'a>),
     Shared(&'a Value),
+}
+
+/// A value that lies in a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packed<'a> {
+    block: &'a Arc<[u8]>,
+    from: usize,
+    len: usize,
+    /// `None` where it is made as fast as kept.
+    hash: Option<u64>,
+}
+
+impl<'a> Packed<'a> {
+    fn as_bytes(self) -> &'a [u8] {
+        &self.block[self.from..self.from + self.len]
+    }
 }
 
 /// A hash of fewer bytes is made when it is needed.
@@ -80,7 +97,7 @@ impl Registers {
             before = Some(register.version);
         }
         Self {
-            block: block.into_boxed_slice(),
+            block: Arc::from(block),
             large: (count_large > 0).then(|| Box::new(large)),
         }
     }
@@ -88,6 +105,7 @@ impl Registers {
     pub(super) fn iter(&self) -> Iter<'_> {
         Iter {
             block: &self.block,
+            at: 0,
             large: self.large.as_deref().map_or(&[][..], Vec::as_slice).iter(),
             version: None,
         }
@@ -234,23 +252,24 @@ impl<'a> SlotRef<'a> {
 impl<'a> ValueRef<'a> {
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         match self {
-            Self::Packed(bytes, _) => bytes,
+            Self::Packed(packed) => packed.as_bytes(),
             Self::Shared(value) => value.as_bytes(),
         }
     }
 
     pub(super) fn hash(self) -> u64 {
         match self {
-            Self::Packed(_, Some(hash)) => hash,
-            Self::Packed(bytes, None) => xxh3_64(bytes),
+            Self::Packed(packed) => packed.hash.unwrap_or_else(|| xxh3_64(packed.as_bytes())),
             Self::Shared(value) => value.hash(),
         }
     }
 
-    /// A copy of bytes from the block; what is shared is shared once more.
+    /// Shares the bytes once more.
     pub(super) fn to_value(self) -> Value {
         match self {
-            Self::Packed(bytes, _) => Value::with_hash(bytes, self.hash()),
+            Self::Packed(Packed {
+                block, from, len, ..
+            }) => Value::within(block, from, len, self.hash()),
             Self::Shared(value) => value.clone(),
         }
     }
@@ -284,22 +303,23 @@ fn number_len(number: u64) -> usize {
 /// Goes over a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Iter<'a> {
-    block: &'a [u8],
+    block: &'a Arc<[u8]>,
+    at: usize,
     large: std::slice::Iter<'a, Value>,
     version: Option<Version>,
 }
 
 impl<'a> Iter<'a> {
     fn take(&mut self, len: usize) -> &'a [u8] {
-        let (taken, rest) = self.block.split_at(len);
-        self.block = rest;
-        taken
+        let from = self.at;
+        self.at += len;
+        &self.block[from..self.at]
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (taken, rest) = self.block.split_first_chunk().expect("it was packed here");
-        self.block = rest;
-        *taken
+        let taken = self.block[self.at..].first_chunk();
+        self.at += N;
+        *taken.expect("it was packed here")
     }
 
     fn number(&mut self) -> u64 {
@@ -324,7 +344,7 @@ impl<'a> Iterator for Iter<'a> {
     type Item = Seen<'a>;
 
     fn next(&mut self) -> Option<Seen<'a>> {
-        if self.block.is_empty() {
+        if self.at == self.block.len() {
             return None;
         }
         let [flags] = self.array();
@@ -350,7 +370,14 @@ impl<'a> Iterator for Iter<'a> {
         } else {
             let len = self.small() as usize;
             let hash = (len >= HASHED_MIN).then(|| u64::from_le_bytes(self.array()));
-            Some(ValueRef::Packed(self.take(len), hash))
+            let (block, from) = (self.block, self.at);
+            self.at += len;
+            Some(ValueRef::Packed(Packed {
+                block,
+                from,
+                len,
+                hash,
+            }))
         };
         Some(Seen {
             slot,

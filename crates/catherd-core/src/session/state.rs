@@ -170,8 +170,7 @@ impl State {
         self.put_dirty(slot, Some(value));
     }
 
-    /// The value of `slot` as the application sees it: what it set, else what is committed. Of one
-    /// that is small and committed it is a copy.
+    /// The value of `slot` as the application sees it: what it set, else what is committed.
     pub fn value(&self, slot: &Slot) -> Option<Value> {
         self.find(slot).map(ValueRef::to_value)
     }

@@ -43,10 +43,13 @@ impl fmt::Debug for Name {
 
 /// A value of a register: bytes that only the application understands.
 ///
-/// Hashed once, when it is made. The bytes are shared, never changed.
+/// Hashed once, when it is made. The bytes are shared, never changed: of a value that lies in the
+/// block of a copy, with that block.
 #[derive(Clone)]
 pub struct Value {
-    bytes: Arc<[u8]>,
+    shared: Arc<[u8]>,
+    from: usize,
+    len: usize,
     hash: u64,
 }
 
@@ -54,28 +57,26 @@ impl Value {
     /// A copy of `bytes`: what is kept must not pin the buffer that it arrived in.
     pub fn new(bytes: &[u8]) -> Self {
         Self {
-            bytes: Arc::from(bytes),
+            shared: Arc::from(bytes),
+            from: 0,
+            len: bytes.len(),
             hash: xxh3_64(bytes),
         }
     }
 
-    /// A copy of `bytes`, whose hash is known.
-    pub(super) fn with_hash(bytes: &[u8], hash: u64) -> Self {
-        debug_assert_eq!(hash, xxh3_64(bytes), "a hash is never of other bytes");
+    /// `len` bytes of `block` from `from` on, whose hash is known.
+    pub(super) fn within(block: &Arc<[u8]>, from: usize, len: usize, hash: u64) -> Self {
         Self {
-            bytes: Arc::from(bytes),
+            shared: Arc::clone(block),
+            from,
+            len,
             hash,
         }
     }
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The bytes, shared.
-    pub fn to_shared(&self) -> Arc<[u8]> {
-        Arc::clone(&self.bytes)
+        &self.shared[self.from..self.from + self.len]
     }
 
     /// XXH3 of the bytes, 64 bits: the same on every node.
@@ -89,18 +90,18 @@ impl Value {
 
     /// How many bytes it has.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether it has no bytes. (It is a value all the same.)
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 }
 
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.bytes == other.bytes
+        self.hash == other.hash && self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -109,7 +110,7 @@ impl Eq for Value {}
 /// Tells the length and the hash, never the content: debug output ends in logs.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes#{:016x}", self.bytes.len(), self.hash)
+        write!(f, "{} bytes#{:016x}", self.len, self.hash)
     }
 }
 

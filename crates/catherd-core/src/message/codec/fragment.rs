@@ -176,7 +176,7 @@ fn to_register(entry: &(Slot, Register), head: &WriteHead<'_>) -> wire::Register
     (register.fence, register.revision, register.writer) = head.version(*version);
     register.value = value
         .as_ref()
-        .map(|value| Bytes::from_owner(value.to_shared()));
+        .map(|value| Bytes::copy_from_slice(value.as_bytes()));
     register
 }
 
