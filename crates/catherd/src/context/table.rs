@@ -28,7 +28,9 @@ pub(crate) struct SessionTable {
     with: DigestKey,
     /// How old a session may become.
     lifetime: Option<Duration>,
-    cells: DashMap<Held, ()>,
+    /// With the low half of the key, by which buckets go: who goes over all of them need not fetch
+    /// each cell.
+    cells: DashMap<Held, u64>,
     digests: Mutex<Digests>,
     users: Users,
     wheel: Mutex<Wheel>,
@@ -138,8 +140,8 @@ impl SessionTable {
 
     /// The cells of the keys that are wanted, without a lock on the map: whoever holds the lock of
     /// a cell may wait for the map.
-    fn cells(&self, mut wanted: impl FnMut(Key) -> bool) -> Vec<Arc<Cell>> {
-        let cells = self.cells.iter().filter(|held| wanted(held.key().0.key));
+    fn cells(&self, mut wanted: impl FnMut(u64) -> bool) -> Vec<Arc<Cell>> {
+        let cells = self.cells.iter().filter(|held| wanted(*held.value()));
         cells.map(|held| Arc::clone(&held.key().0)).collect()
     }
 
@@ -157,7 +159,7 @@ impl SessionTable {
                     slot: Mutex::default(),
                 });
                 // Somebody else may have put one there meanwhile.
-                Arc::clone(&self.cells.entry(Held(new)).or_insert(()).key().0)
+                Arc::clone(&self.cells.entry(Held(new)).or_insert(low_half(key)).key().0)
             });
             let mut slot = cell.slot.lock();
             if slot.detached {
@@ -354,7 +356,7 @@ impl SessionTable {
         if after == Kind::Nothing {
             slot.detached = true;
             self.cells
-                .remove_if(&cell.key, |held, ()| Arc::ptr_eq(&held.0, cell));
+                .remove_if(&cell.key, |held, _| Arc::ptr_eq(&held.0, cell));
         }
     }
 
@@ -404,6 +406,11 @@ impl Cell {
     pub(crate) fn slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
         f(&mut self.slot.lock())
     }
+}
+
+fn low_half(key: Key) -> u64 {
+    let low = key.bits() & u128::from(u64::MAX);
+    u64::try_from(low).expect("it was cut to 64 bits")
 }
 
 /// What becomes of an entry that was due.
@@ -479,7 +486,7 @@ impl Table for SessionTable {
         wanted: &mut dyn FnMut(Bucket) -> bool,
         out: &mut dyn FnMut(Summary),
     ) {
-        for cell in self.cells(|key| wanted(Bucket::of(key, size))) {
+        for cell in self.cells(|low| wanted(Bucket::of(Key::from_bits(low.into()), size))) {
             let digest = cell.slot(|slot| slot.digest);
             if digest != 0 {
                 out(Summary {
