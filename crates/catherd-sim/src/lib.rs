@@ -13,6 +13,7 @@
 //! | `nodes` | the engine of whole nodes: real ones on a paused clock and a network in memory |
 //! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
 //! | `campaign` | many seeds on all processors |
+//! | `planted` | rules that are left out, to see whether a seed finds it; a feature |
 //!
 //! ```
 //! use catherd::Mode;
@@ -34,6 +35,8 @@ mod fault;
 mod history;
 mod nodes;
 mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod random;
 mod workload;
 

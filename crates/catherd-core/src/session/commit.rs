@@ -3,6 +3,7 @@
 use super::fragment::Write;
 use super::state::{Rules, State, find};
 use super::value::{Register, Slot, Value};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Vector, Version};
 
@@ -154,8 +155,13 @@ impl State {
             .max(self.seen.highest())
             .max(by.floor)
             + 1;
+        let revision = if is_planted(Bug::CountsOwnWritesAlone) {
+            self.seen.revision(by.incarnation) + 1
+        } else {
+            revision
+        };
         let fence = highest.map_or(0, |version| version.fence);
-        let raise = u32::from(self.tally != by.gone);
+        let raise = u32::from(self.tally != by.gone && !is_planted(Bug::NeverRaisesFences));
         Version {
             fence: fence + raise,
             revision,

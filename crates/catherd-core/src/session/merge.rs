@@ -3,6 +3,8 @@
 use super::fragment::Write;
 use super::state::{Rules, State, find};
 use super::value::{Register, Slot};
+use crate::planted::{Bug, is_planted};
+use crate::version::Version;
 
 /// What a merge did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +53,7 @@ impl State {
         for (slot, register) in &write.registers {
             self.merge_register(slot, register, write, &mut merged);
         }
-        if write.fits(&self.seen) {
+        if write.fits(&self.seen) || is_planted(Bug::SeesOverGaps) {
             if write.is_whole() {
                 self.drop_what_is_gone_there(write);
             }
@@ -80,7 +82,7 @@ impl State {
     ) {
         let Ok(at) = find(&self.registers, slot) else {
             // Absent, yet its write is known here: it was removed.
-            if !self.seen.covers(theirs.version.dot()) {
+            if !self.seen.covers(theirs.version.dot()) || is_planted(Bug::RevivesRemoved) {
                 self.put(slot.clone(), theirs.clone());
             }
             return;
@@ -91,7 +93,7 @@ impl State {
         if unknown_here && unknown_there && ours.version != theirs.version {
             merged.concurrent += 1;
         }
-        if theirs.version > ours.version {
+        if is_higher(theirs.version, ours.version) {
             *ours = theirs.clone();
         } else if theirs.version == ours.version && theirs.value != ours.value {
             merged.corrupt += 1;
@@ -115,4 +117,14 @@ impl State {
             self.forgotten.merge(&self.seen);
         }
     }
+}
+
+fn is_higher(theirs: Version, ours: Version) -> bool {
+    if is_planted(Bug::LastArrivalWins) {
+        return theirs != ours;
+    }
+    if is_planted(Bug::IgnoresFences) {
+        return (theirs.revision, theirs.writer) > (ours.revision, ours.writer);
+    }
+    theirs > ours
 }

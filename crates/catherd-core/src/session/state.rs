@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fragment::{Birth, Write};
 use super::value::{Name, Register, Slot, Value};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
 
@@ -315,10 +316,15 @@ impl State {
     /// to it has been forgotten, for nothing else would tell of it.
     pub fn since(&self, now: Time, since: Dot) -> Write {
         let before = self.seen.with(since);
-        if !self.forgotten.is_within(&before) {
+        if !self.forgotten.is_within(&before) && !is_planted(Bug::ForgetsRemovals) {
             return self.whole(now);
         }
-        let news = |(_, register): &&(Slot, Register)| !before.covers(register.version.dot());
+        let is_left_out = |version: Version| {
+            is_planted(Bug::SendsTheLastOfJoined) && Some(version) != self.highest()
+        };
+        let news = |(_, register): &&(Slot, Register)| {
+            !before.covers(register.version.dot()) && !is_left_out(register.version)
+        };
         Write {
             birth: self.birth,
             seen: self.seen.clone(),
