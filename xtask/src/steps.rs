@@ -73,6 +73,19 @@ pub(crate) fn test() -> Vec<Step> {
         },
         step("tests", &["test", "--workspace", "--locked"]),
         step(
+            "planted bugs",
+            &[
+                "test",
+                "--package",
+                "catherd-sim",
+                "--features",
+                "planted",
+                "--test",
+                "planted",
+                "--locked",
+            ],
+        ),
+        step(
             "fuzz targets",
             &["run", "--package", "catherd-fuzz", "--release", "--locked"],
         ),

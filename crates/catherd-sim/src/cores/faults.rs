@@ -286,6 +286,7 @@ impl World {
         if !is_it || self.node(before).is_stopped() {
             return None;
         }
+        let is_healthy = self.places[place].is_healthy;
         self.crash(before);
         let standing = &mut self.places[place];
         let process = Process {
@@ -294,6 +295,8 @@ impl World {
         };
         standing.starts += 1;
         standing.disturbed = self.now;
+        // It is back in the same moment: nobody sees from outside that it was away.
+        standing.is_healthy = is_healthy;
         let random = Random::derived(self.plan.seed, 50_000 + self.random.draw() % 10_000);
         node.put_back(process, (taken, self.now), random);
         self.processes.insert(node.incarnation, process);

@@ -134,6 +134,9 @@ impl Truth {
                 if after.birth() != session.birth {
                     return Err(("6: one birth a key", format!("{:?}", after.birth())));
                 }
+                if before.is_none() && after.is_idle(now) {
+                    return Err((IDLE, format!("last accessed {:?}", after.last_access())));
+                }
                 let before = before.and_then(Entry::live);
                 if let Some(before) = before {
                     session.is_not_less(before, after)?;
@@ -210,4 +213,5 @@ impl Written {
 }
 
 const TWO: &str = "2: what is said to be seen is there";
+const IDLE: &str = "4: an idle copy is not taken";
 const FOUR: &str = "4: what has ended stays ended";

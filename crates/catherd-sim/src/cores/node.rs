@@ -117,6 +117,8 @@ pub(super) struct Receipt {
     pub(super) tickets: Vec<(Incarnation, LinkTicket)>,
     pub(super) awaited: Awaited,
     pub(super) absence: Absence,
+    /// The key that has ended, if one has.
+    pub(super) ended: Option<Key>,
 }
 
 /// A frame of a link of this node.
@@ -136,6 +138,8 @@ pub(super) struct Link {
     /// Questions that somebody waits for, and their answers.
     pub(super) open: BTreeMap<u64, Option<Message>>,
     pub(super) has_marks: bool,
+    /// Sessions of which a write found no room, and no mark has come yet.
+    pub(super) unmarked: BTreeSet<Key>,
     /// Something happened since it was last written.
     pub(super) is_stirred: bool,
 }

@@ -377,10 +377,13 @@ impl World {
             }
             self.passes(process, Place::Queued);
         }
+        let is_end = |fragment: &&Fragment| matches!(fragment.content, Content::Tombstone(_));
+        let ended = fragments.iter().find(is_end).map(|fragment| fragment.key);
         Receipt {
             tickets,
             awaited,
             absence,
+            ended,
         }
     }
 
