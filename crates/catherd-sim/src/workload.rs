@@ -210,9 +210,9 @@ impl Client {
             40..=49 => vec![Step::Write(register), Step::Write("r9".to_owned())],
             50..=66 => vec![Step::Append("list".to_owned())],
             67..=75 => vec![Step::Write(member)],
-            76..=79 => vec![Step::Remove(member)],
+            76..=78 => vec![Step::Remove(member)],
             // More of them than a session may have to remember.
-            80 | 81 => (0..4).map(|at| Step::Remove(format!("s{at}"))).collect(),
+            79..=81 => (0..4).map(|at| Step::Remove(format!("s{at}"))).collect(),
             82..=85 => {
                 let wait = Step::Wait(self.random.millis(1, 400));
                 vec![Step::Write(register), wait, Step::Write("r8".to_owned())]

@@ -164,6 +164,11 @@ impl World {
 
     /// The process ends without a word. Its kernel resets what was open.
     pub(super) fn crash(&mut self, process: Process) {
+        self.end_process(process, Duration::ZERO);
+    }
+
+    /// The process is no more, and who was connected with it hears so after a while.
+    fn end_process(&mut self, process: Process, heard_after: Duration) {
         if !self.is_running(process) {
             return;
         }
@@ -172,7 +177,7 @@ impl World {
         self.places[process.node].is_healthy = false;
         let now = self.now;
         for (id, side) in self.network.of(process) {
-            self.reset(id, side, now);
+            self.reset(id, side, now + heard_after);
         }
         self.happened(Happened::Ended(process));
         let settings = &self.plan.settings;
@@ -287,7 +292,9 @@ impl World {
             return None;
         }
         let is_healthy = self.places[place].is_healthy;
-        self.crash(before);
+        // Its connections are of another time: who sends something over one is told so.
+        let heard_after = self.random.millis(0, 3000);
+        self.end_process(before, heard_after);
         let standing = &mut self.places[place];
         let process = Process {
             node: place,

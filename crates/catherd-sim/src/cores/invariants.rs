@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use catherd::core::key::Key;
-use catherd::core::session::{Birth, Entry, Slot, State, Write};
+use catherd::core::session::{Birth, Entry, Register, Slot, State, Write};
 use catherd::core::time::Time;
 use catherd::core::version::{Dot, Incarnation, Version};
 
@@ -90,6 +90,19 @@ impl Truth {
         Ok(())
     }
 
+    /// A commit made `after` of a copy that had these registers. What it removed need not be in what
+    /// it sends: the entire session has those removals alone that are kept.
+    pub(super) fn removed(&mut self, key: Key, before: &[(Slot, Register)], after: &State) {
+        let (Some(session), Some(version)) = (self.sessions.get_mut(&key), after.highest()) else {
+            return;
+        };
+        let is_gone = |slot: &Slot| after.register(slot).is_none();
+        let gone = before.iter().filter(|(slot, _)| is_gone(slot));
+        session
+            .removals
+            .extend(gone.map(|(slot, _)| (slot.clone(), version)));
+    }
+
     /// A fragment has come: it says what was written.
     pub(super) fn came(&self, key: Key, write: &Write) -> Result<(), String> {
         let session = self.sessions.get(&key).ok_or("a key nobody drew")?;
@@ -153,6 +166,12 @@ impl Session {
         if !before.seen().is_within(after.seen()) {
             let what = format!("{:?} became {:?}", before.seen(), after.seen());
             return Err(("3: what was seen stays seen", what));
+        }
+        for (slot, new) in after.registers() {
+            if before.register(slot).is_none() && before.seen().covers(new.version.dot()) {
+                let what = format!("{slot:?} of {:?} is back", new.version);
+                return Err(("2: what was removed stays removed", what));
+            }
         }
         for (slot, old) in before.registers() {
             match after.register(slot) {

@@ -161,7 +161,9 @@ impl World {
         let state = state.and_then(|mut entry| entry.live_mut().cloned());
         if let Some(mut trial) = state.filter(|state| state.birth() == current.birth) {
             trial.touch(time);
+            let had = trial.registers().to_vec();
             written = trial.commit(time, &writer, extent, &rules);
+            self.truth.removed(current.key, &had, &trial);
         }
         if let Some(write) = &written {
             self.wrote(process, current.key, writer.incarnation, write);
