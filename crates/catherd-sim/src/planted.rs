@@ -32,6 +32,8 @@ pub struct Found {
     pub seed: u64,
     /// How many seeds were run until then, this one included.
     pub seeds: u64,
+    /// How many of them fail without it too.
+    pub failing_without: u64,
     /// What was broken; never empty.
     pub violations: Vec<Violation>,
 }
@@ -58,17 +60,21 @@ pub fn named(name: &str) -> Option<&'static Planted> {
 /// Runs seeds from `first` on, `seeds_max` at most, until one finds the bug. A seed that fails
 /// without it too finds nothing.
 pub fn find(planted: &Planted, first: u64, seeds_max: u64) -> Option<Found> {
+    let mut failing_without = 0;
     for at in 0..seeds_max {
         let seed = first + at;
-        if let Some(violations) = planted.violations(seed)
-            && planted.is_kept_without(seed)
-        {
+        let Some(violations) = planted.violations(seed) else {
+            continue;
+        };
+        if planted.is_kept_without(seed) {
             return Some(Found {
                 seed,
                 seeds: at + 1,
+                failing_without,
                 violations,
             });
         }
+        failing_without += 1;
     }
     None
 }

@@ -206,8 +206,8 @@ impl Client {
         let register = format!("r{}", self.random.below(3));
         let member = format!("s{}", self.random.below(4));
         let steps = match self.random.below(100) {
-            0..=39 => vec![Step::Write(register)],
-            40..=49 => vec![Step::Write(register), Step::Write("r9".to_owned())],
+            0..=29 => vec![Step::Write(register)],
+            30..=49 => vec![Step::Write(register), Step::Write("r9".to_owned())],
             50..=66 => vec![Step::Append("list".to_owned())],
             67..=75 => vec![Step::Write(member)],
             76..=78 => vec![Step::Remove(member)],

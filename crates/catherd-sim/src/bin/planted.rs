@@ -77,6 +77,7 @@ fn find(arguments: &Arguments, wanted: &[&'static Planted]) -> Result<(), String
         let Some(Found {
             seed,
             seeds,
+            failing_without,
             violations,
         }) = found
         else {
@@ -89,6 +90,11 @@ fn find(arguments: &Arguments, wanted: &[&'static Planted]) -> Result<(), String
             "`{}`: seed {seed}, {seeds} seeds, {seconds:.1} s, {}",
             planted.name, violations[0]
         ));
+        if failing_without > 0 {
+            say(&format!(
+                "  and {failing_without} seeds that fail without it"
+            ));
+        }
         rows[at] = planted.row(&Recorded { seed, promise });
     }
     if !missed.is_empty() {
