@@ -76,10 +76,9 @@ pub(crate) fn test() -> Vec<Step> {
             "planted bugs",
             &[
                 "test",
-                "--package",
-                "catherd-sim",
+                "--workspace",
                 "--features",
-                "planted",
+                "catherd-sim/planted",
                 "--test",
                 "planted",
                 "--locked",
