@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use catherd_sim::planted::{self, Planted, Recorded};
+use catherd_sim::planted::{self, DOCS, Planted, Recorded};
 
 #[test]
 fn every_planted_bug_is_found_by_the_seed_that_is_recorded() {
+    let docs = std::fs::read_to_string(DOCS).unwrap();
     let next = AtomicUsize::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let problems: Vec<String> = thread::scope(|scope| {
         let work = || {
             let mut problems = Vec::new();
             while let Some(planted) = planted::all().get(next.fetch_add(1, Ordering::Relaxed)) {
-                problems.extend(problem(planted));
+                problems.extend(problem(&docs, planted));
             }
             problems
         };
@@ -30,9 +31,9 @@ fn every_planted_bug_is_found_by_the_seed_that_is_recorded() {
     );
 }
 
-fn problem(planted: &Planted) -> Option<String> {
+fn problem(docs: &str, planted: &Planted) -> Option<String> {
     let name = planted.name;
-    let Some(Recorded { seed, promise }) = planted::recorded(planted) else {
+    let Some(Recorded { seed, promise }) = planted::recorded(docs, planted) else {
         return Some(format!("`{name}` has no row in docs/simulator.md"));
     };
     match planted.violations(seed) {

@@ -316,7 +316,7 @@ impl State {
     /// to it has been forgotten, for nothing else would tell of it.
     pub fn since(&self, now: Time, since: Dot) -> Write {
         let before = self.seen.with(since);
-        if !self.forgotten.is_within(&before) && !is_planted(Bug::ForgetsRemovals) {
+        if !self.forgotten.is_within(&before) {
             return self.whole(now);
         }
         let is_left_out = |version: Version| {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use catherd_sim::planted::{self, Found, HEAD, Planted, Recorded};
+use catherd_sim::planted::{self, DOCS, Found, HEAD, Planted, Recorded};
 use clap::Parser;
 
 /// Leaves rules out of the product, one at a time, and looks for a seed that finds it.
@@ -102,9 +102,10 @@ fn find(arguments: &Arguments, wanted: &[&'static Planted]) -> Result<(), String
     }
     say(&format!("\n{HEAD}{}", rows.join("\n")));
     if arguments.record {
-        let docs = planted::recorded_anew(&rows).ok_or("`docs/simulator.md` has no table")?;
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulator.md");
-        std::fs::write(path, docs).map_err(|error| format!("`{path}`: {error}"))?;
+        let failed = |error| format!("`{DOCS}`: {error}");
+        let docs = std::fs::read_to_string(DOCS).map_err(failed)?;
+        let docs = planted::recorded_anew(&docs, &rows).ok_or("there is no table")?;
+        std::fs::write(DOCS, docs).map_err(failed)?;
     }
     Ok(())
 }

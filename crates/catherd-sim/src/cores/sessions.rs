@@ -161,9 +161,13 @@ impl World {
         let state = state.and_then(|mut entry| entry.live_mut().cloned());
         if let Some(mut trial) = state.filter(|state| state.birth() == current.birth) {
             trial.touch(time);
-            let had = trial.registers().to_vec();
+            let (had, before) = (trial.registers().to_vec(), trial.highest());
             written = trial.commit(time, &writer, extent, &rules);
             self.truth.removed(current.key, &had, &trial);
+            if trial.highest() != before {
+                let fences = [before, trial.highest()].map(|it| it.map_or(0, |it| it.fence));
+                self.check_fence(process, current.key, writer.gone, fences);
+            }
         }
         if let Some(write) = &written {
             self.wrote(process, current.key, writer.incarnation, write);
@@ -187,6 +191,17 @@ impl World {
         let receipt = self.queue_fragments(process, &[fragment], since, FrameClass::Fragment);
         self.node(process).besides(current.key).receipt = Some(receipt);
         true
+    }
+
+    /// Who has declared somebody gone since it wrote the session last writes over all that one may
+    /// still hold, as far as it goes by the fence.
+    fn check_fence(&mut self, process: Process, key: Key, gone: u32, [before, after]: [u32; 2]) {
+        let beside = self.node(process).besides(key);
+        let when_written = std::mem::replace(&mut beside.gone_when_written, gone);
+        if when_written != gone && after <= before {
+            let what = format!("{process}: {key}: fence {after}, and {gone} were declared gone");
+            self.broken("P-FENCE", what);
+        }
     }
 
     fn wrote(
@@ -275,6 +290,7 @@ impl World {
         let receipt = self.queue_fragments(process, &fragments, None, class);
         let beside = self.node(process).besides(to.key);
         (beside.served, beside.requests) = (true, 1);
+        beside.gone_when_written = writer.gone;
         beside.receipt = Some(Receipt {
             awaited: Awaited::of(FrameClass::Fragment, is_synchronous),
             ..receipt.clone()
