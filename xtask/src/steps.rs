@@ -79,6 +79,13 @@ pub(crate) fn test() -> Vec<Step> {
                 "--workspace",
                 "--features",
                 "catherd-sim/planted",
+                // They are built anew for this, and run ten minutes each of sixty clusters.
+                "--config",
+                "profile.dev.package.catherd-core.opt-level=1",
+                "--config",
+                "profile.dev.package.catherd.opt-level=1",
+                "--config",
+                "profile.dev.package.catherd-sim.opt-level=1",
                 "--test",
                 "planted",
                 "--locked",

@@ -18,8 +18,6 @@ pub enum Bug {
     LastArrivalWins,
     /// A fragment that does not fit raises `seen` all the same.
     SeesOverGaps,
-    /// A register that was removed is taken for one that never was.
-    RevivesRemoved,
     /// A commit counts its own writes alone, and not those of others.
     CountsOwnWritesAlone,
     /// A change of id tells nobody of the end of the old key.
@@ -48,6 +46,8 @@ pub enum Bug {
     ServesWithoutAsking,
     /// An answer does not say that it is a takeover.
     TakesOverInSilence,
+    /// A process that has the name of the route is trusted, though it never showed the session.
+    TrustsNamesakes,
     /// A session that is idle here ends without asking the others.
     ExpiresWithoutAsking,
     /// A process that does not answer a probe counts as one that did.

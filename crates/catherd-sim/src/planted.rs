@@ -210,11 +210,6 @@ const ALL: [Planted; 28] = [
         "a fragment that does not fit raises `seen` all the same",
     ),
     planted(
-        Bug::RevivesRemoved,
-        "revives-removed",
-        "a register that was removed is taken for one that never was",
-    ),
-    planted(
         Bug::CountsOwnWritesAlone,
         "counts-own-writes-alone",
         "a revision counts the writer's own writes, and not those of others",
@@ -283,6 +278,11 @@ const ALL: [Planted; 28] = [
         Bug::TakesOverInSilence,
         "takes-over-in-silence",
         "an answer does not say that it is a takeover",
+    )),
+    in_asynchronous(planted(
+        Bug::TrustsNamesakes,
+        "trusts-namesakes",
+        "a new process is trusted to know what the one before it of its name had shown",
     )),
     planted(
         Bug::ExpiresWithoutAsking,

@@ -331,6 +331,9 @@ impl<'a> Access<'a> {
         let Some(member) = self.member_of_route(now) else {
             return true;
         };
+        if is_planted(Bug::TrustsNamesakes) {
+            return false;
+        }
         let said = self.said(member.incarnation);
         matches!(
             said,

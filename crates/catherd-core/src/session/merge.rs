@@ -82,7 +82,7 @@ impl State {
     ) {
         let Ok(at) = find(&self.registers, slot) else {
             // Absent, yet its write is known here: it was removed.
-            if !self.seen.covers(theirs.version.dot()) || is_planted(Bug::RevivesRemoved) {
+            if !self.seen.covers(theirs.version.dot()) {
                 self.put(slot.clone(), theirs.clone());
             }
             return;
