@@ -79,7 +79,7 @@ pub(crate) fn test() -> Vec<Step> {
                 "--workspace",
                 "--features",
                 "catherd-sim/planted",
-                // They are built anew for this, and run ten minutes each of sixty clusters.
+                // They are built anew for this, and simulate hours.
                 "--config",
                 "profile.dev.package.catherd-core.opt-level=1",
                 "--config",
