@@ -73,6 +73,25 @@ pub(crate) fn test() -> Vec<Step> {
         },
         step("tests", &["test", "--workspace", "--locked"]),
         step(
+            "planted bugs",
+            &[
+                "test",
+                "--workspace",
+                "--features",
+                "catherd-sim/planted",
+                // They are built anew for this, and simulate hours.
+                "--config",
+                "profile.dev.package.catherd-core.opt-level=1",
+                "--config",
+                "profile.dev.package.catherd.opt-level=1",
+                "--config",
+                "profile.dev.package.catherd-sim.opt-level=1",
+                "--test",
+                "planted",
+                "--locked",
+            ],
+        ),
+        step(
             "fuzz targets",
             &["run", "--package", "catherd-fuzz", "--release", "--locked"],
         ),

@@ -16,6 +16,7 @@
 //! | [`access`] | whom a node asks before it serves a session, and what it says of the answer |
 //! | [`expiry`] | when a session that nobody uses ends, and who decides it |
 //! | [`placement`] | which members hold a copy |
+//! | [`planted`] | rules that a test build can leave out |
 //! | [`membership`] | who is a member: heartbeats, hellos, probes, the view |
 //! | [`link`] | one connection: the outbox that sends and the inbox that applies |
 //! | [`message`] | what travels between nodes, its encoding and its caps |
@@ -28,6 +29,7 @@ pub mod link;
 pub mod membership;
 pub mod message;
 pub mod placement;
+pub mod planted;
 pub mod session;
 pub mod sync;
 pub mod table;

@@ -31,3 +31,8 @@ mod log;
 mod node;
 
 pub use command::main;
+
+const _: () = assert!(
+    !catherd::core::planted::CAN_BE_PLANTED,
+    "a server in which rules can be left out is not built: the feature `planted` is for the simulator"
+);

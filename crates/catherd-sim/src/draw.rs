@@ -128,6 +128,9 @@ impl Drawing {
     }
 
     fn dies(&mut self, random: &mut Random, node: Node, length: Duration) {
+        if random.percent(30) {
+            return self.dies_with_much_unsent(random, node, length);
+        }
         self.push(Duration::ZERO, Fault::Crash(node));
         // Sometimes within a heartbeat.
         let away = if random.percent(30) {
@@ -136,6 +139,27 @@ impl Drawing {
             length
         };
         self.push(away, Fault::Start(node));
+    }
+
+    /// What it had confirmed in an asynchronous mode is lost, and a process of its name is back soon.
+    fn dies_with_much_unsent(&mut self, random: &mut Random, node: Node, length: Duration) {
+        let slow = Way {
+            bytes_per_second: Some(random.pick(&[500, 2000])),
+            ..Way::default()
+        };
+        let dies = random.millis(2000, 8000);
+        let again = dies
+            + if random.percent(50) {
+                random.millis(0, 400)
+            } else {
+                length
+            };
+        for other in (0..self.nodes).filter(|&other| other != node) {
+            self.push(Duration::ZERO, Fault::OneWay(node, other, slow));
+            self.push(dies, Fault::OneWay(node, other, Way::default()));
+        }
+        self.push(dies, Fault::Crash(node));
+        self.push(again, Fault::Start(node));
     }
 
     fn dies_at_a_place(&mut self, random: &mut Random, node: Node, length: Duration) {
@@ -148,7 +172,12 @@ impl Drawing {
     }
 
     fn stops_at_a_place(&mut self, random: &mut Random, node: Node, length: Duration) {
-        let place = random.pick(&PLACES);
+        // What is committed and not sent is what the fence is for.
+        let place = if random.percent(40) {
+            Place::Queued
+        } else {
+            random.pick(&PLACES)
+        };
         self.push(Duration::ZERO, Fault::StopAt(node, place));
         self.push(Duration::from_secs(2) + length, Fault::Resume(node));
     }

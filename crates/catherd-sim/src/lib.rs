@@ -14,6 +14,7 @@
 //! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
 //! | `transcript` | what people read of a run |
 //! | `campaign` | many seeds on all processors |
+//! | `planted` | rules that are left out, to see whether a seed finds it; a feature |
 //!
 //! ```
 //! use catherd::Mode;
@@ -35,6 +36,8 @@ mod fault;
 mod history;
 mod nodes;
 mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 mod random;
 mod transcript;
 mod workload;

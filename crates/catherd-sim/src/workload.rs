@@ -227,11 +227,13 @@ impl Client {
         let register = format!("r{}", self.random.below(3));
         let member = format!("s{}", self.random.below(4));
         let steps = match self.random.below(100) {
-            0..=39 => vec![Step::Write(register)],
-            40..=49 => vec![Step::Write(register), Step::Write("r9".to_owned())],
+            0..=29 => vec![Step::Write(register)],
+            30..=49 => vec![Step::Write(register), Step::Write("r9".to_owned())],
             50..=66 => vec![Step::Append("list".to_owned())],
             67..=75 => vec![Step::Write(member)],
-            76..=81 => vec![Step::Remove(member)],
+            76..=78 => vec![Step::Remove(member)],
+            // More of them than a session may have to remember.
+            79..=81 => (0..4).map(|at| Step::Remove(format!("s{at}"))).collect(),
             82..=85 => {
                 let wait = Step::Wait(self.random.millis(1, 400));
                 vec![Step::Write(register), wait, Step::Write("r8".to_owned())]

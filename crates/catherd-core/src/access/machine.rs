@@ -2,6 +2,7 @@
 
 use super::verdict::{Flags, Takeover, Verdict};
 use crate::membership::{Member, View};
+use crate::planted::{Bug, is_planted};
 use crate::session::Entry;
 use crate::time::Time;
 use crate::version::Incarnation;
@@ -189,7 +190,9 @@ impl<'a> Access<'a> {
             return Vec::new();
         }
         // Another member in view has.
-        if let Some(member) = self.member_of_route(now) {
+        if let Some(member) = self.member_of_route(now)
+            && !is_planted(Bug::ServesWithoutAsking)
+        {
             match self.said(member.incarnation) {
                 None => return vec![member.incarnation],
                 Some(Said::Answer {
@@ -257,7 +260,8 @@ impl<'a> Access<'a> {
             } => (is_behind, is_idle),
         };
         let is_complete = self.is_all_here(now);
-        let is_taken_over = self.gone.is_some() && !self.comes_home(now);
+        let is_taken_over =
+            self.gone.is_some() && !self.comes_home(now) && !is_planted(Bug::TakesOverInSilence);
         // That there is no session to be served is an answer as well: it may be an old one, and is
         // no takeover.
         let is_told = !is_idle || !is_complete;
@@ -327,6 +331,9 @@ impl<'a> Access<'a> {
         let Some(member) = self.member_of_route(now) else {
             return true;
         };
+        if is_planted(Bug::TrustsNamesakes) {
+            return false;
+        }
         let said = self.said(member.incarnation);
         matches!(
             said,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Patience;
 use crate::key::Key;
 use crate::membership::View;
+use crate::planted::{Bug, is_planted};
 use crate::session::{Entry, State};
 use crate::time::Time;
 
@@ -98,7 +99,7 @@ impl Patience {
         if decide_at > now || beside.is_asked_about {
             return self.soon(decide_at, now);
         }
-        if beside.is_shared {
+        if beside.is_shared && !is_planted(Bug::ExpiresWithoutAsking) {
             Turn::Ask
         } else {
             Turn::Expire

@@ -1,6 +1,7 @@
 //! Whom a writer waits for, and when what it wrote is confirmed.
 
 use super::frame::{FrameClass, Outcome};
+use crate::planted::{Bug, is_planted};
 
 /// What has to be so of a frame before the answer leaves without a word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +46,7 @@ impl Awaited {
         match outcome {
             Outcome::Acknowledged | Outcome::Ended | Outcome::Twin | Outcome::Unheld => false,
             Outcome::Unacknowledged => true,
-            Outcome::Gone => self == Self::Everyone,
+            Outcome::Gone => self == Self::Everyone && !is_planted(Bug::CountsTheGoneAsTold),
         }
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use super::ack::{Ack, LISTED_MAX};
 use super::frame::ContextId;
 use crate::key::Key;
+use crate::planted::{Bug, is_planted};
 use crate::session::Outcome;
 
 /// Counts the frames of one connection and says what to acknowledge.
@@ -51,6 +52,7 @@ impl Applied {
         let applied = |(key, outcome)| {
             let applied = match outcome {
                 Outcome::Complete | Outcome::Idle => Self::Complete,
+                Outcome::Behind if is_planted(Bug::AcknowledgesOverGaps) => Self::Complete,
                 Outcome::Behind => Self::Behind,
                 Outcome::Ended => Self::Ended,
                 Outcome::Twin => Self::Twin,

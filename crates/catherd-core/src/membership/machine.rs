@@ -13,6 +13,7 @@ use super::peer::{Contender, Outgoing, Peer, Retired, RetiredReason};
 use super::pulse::{Pulse, Sent};
 use super::view::{Member, View};
 use crate::message::{HEARD_MAX, MemberState, Refusal};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -345,7 +346,8 @@ impl Membership {
     ) -> Option<Peer> {
         let peer = self.peers.remove(&incarnation)?;
         self.is_view_stale |= peer.is_in_view;
-        if peer.is_open() || matches!(peer.outgoing, Outgoing::Connecting { .. }) {
+        let is_connected = peer.is_open() || matches!(peer.outgoing, Outgoing::Connecting { .. });
+        if is_connected && !is_planted(Bug::ReadsTheGone) {
             self.push(Effect::Disconnect { incarnation });
         }
         // Of those that were only heard nothing is kept: anybody could have made them up.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -34,6 +35,9 @@ impl Absence {
     /// absent then, is absent now, or was meanwhile. Who came back learns of it in its sync, and
     /// serves until then.
     pub fn is_pending(self, now: Self) -> bool {
+        if is_planted(Bug::ForgetsTheMissing) {
+            return false;
+        }
         self.is_any || now.is_any || self.declared_gone != now.declared_gone
     }
 }

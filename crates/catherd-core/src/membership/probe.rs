@@ -7,6 +7,7 @@ use super::effect::{ConnectFailure, Effect, GoneCause, MemberEvent, SuspectCause
 use super::machine::Membership;
 use super::peer::{Failed, Peer, Probe, RetiredReason};
 use crate::message::{Refusal, Welcome};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -197,7 +198,8 @@ impl Membership {
         // Heartbeats came back while the answer was lost: the reason for the question is gone.
         // After a lost connection only an answer counts, or a member that hears but cannot be
         // reached would stay.
-        if !has_ended && probe.is_heard_since && probe.cause != SuspectCause::LinkLost {
+        let is_heard = probe.is_heard_since && probe.cause != SuspectCause::LinkLost;
+        if (!has_ended && is_heard) || is_planted(Bug::NeverForgetsTheDead) {
             self.probe_answered(now, incarnation);
             return;
         }

@@ -11,6 +11,7 @@ use super::effect::{Effect, MemberEvent};
 use super::machine::Membership;
 use super::peer::{Outgoing, Peer, RetiredReason};
 use crate::message::MemberState;
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -46,7 +47,7 @@ impl Membership {
     /// cannot be met from now on is, a drop time later. `true` if there was a pause.
     pub fn handle_pulse(&mut self, pulse: Pulse) -> bool {
         let before = self.pulse.replace(pulse);
-        if self.is_leaving {
+        if self.is_leaving || is_planted(Bug::SleepsThroughPauses) {
             return false;
         }
         let limit = self.config.pause_limit();
@@ -75,7 +76,7 @@ impl Membership {
     /// from longer ago than its own clock shows: then it was put back in time or frozen. It does
     /// not go on as the process that the others know.
     pub(super) fn is_put_back(&mut self, now: Time, heard: u64, silence: Duration) -> bool {
-        if self.is_leaving || heard == 0 {
+        if self.is_leaving || heard == 0 || is_planted(Bug::KeepsItsIncarnation) {
             return false;
         }
         let is_frozen = || {

@@ -4,6 +4,7 @@ use super::fragment::Write;
 use super::registers::{Registers, Seen, SlotRef, ValueRef};
 use super::state::{Rules, State};
 use super::value::{Register, Slot, Value};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Version};
 
@@ -146,8 +147,13 @@ impl State {
             .max(self.seen.highest())
             .max(by.floor)
             + 1;
+        let revision = if is_planted(Bug::CountsOwnWritesAlone) {
+            self.seen.revision(by.incarnation) + 1
+        } else {
+            revision
+        };
         let fence = highest.map_or(0, |version| version.fence);
-        let raise = u32::from(self.tally != by.gone);
+        let raise = u32::from(self.tally != by.gone && !is_planted(Bug::NeverRaisesFences));
         Version {
             fence: fence + raise,
             revision,

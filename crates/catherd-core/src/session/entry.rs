@@ -8,6 +8,7 @@ use super::fragment::{Birth, Content, Fragment, Tombstone, Write};
 use super::merge::{Merged, Outcome};
 use super::state::{Property, Rules, State, idle_limit};
 use crate::key::Key;
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Vector, Version};
 
@@ -146,7 +147,8 @@ impl Entry {
                 key: new_key,
                 content: Content::Write(write),
             },
-            old: Self::end(old, old_key, now, life),
+            old: Self::end(old, old_key, now, life)
+                .filter(|_| !is_planted(Bug::MovesWithoutTombstone)),
         })
     }
 
@@ -303,6 +305,10 @@ impl Entry {
             (at, life) = (at.max(*here_at), life.max(*here_life));
             generation = generation.max(*here_generation);
         }
+        if is_planted(Bug::ForgetsTombstones) {
+            *here = None;
+            return Merged::plain(Outcome::Complete);
+        }
         *here = Some(Self::Ended {
             at,
             life,
@@ -327,7 +333,9 @@ impl Entry {
                 state.existed(now.ago(write.lived));
                 state.merge(write, rules)
             }
-            None if write.is_whole() && is_idle(write) => Merged::plain(Outcome::Idle),
+            None if write.is_whole() && is_idle(write) && !is_planted(Bug::TakesIdleCopies) => {
+                Merged::plain(Outcome::Idle)
+            }
             None => {
                 let mut state = State::new(write.birth, now.ago(write.age));
                 state.existed(now.ago(write.lived));

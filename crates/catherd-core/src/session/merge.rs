@@ -3,6 +3,8 @@
 use super::fragment::Write;
 use super::registers::{Join, Registers, Seen, ValueRef};
 use super::state::{Rules, State};
+use crate::planted::{Bug, is_planted};
+use crate::version::Version;
 
 /// What a merge did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +49,7 @@ impl State {
             self.birth, write.birth,
             "the caller has compared the births"
         );
-        let fits = write.fits(&self.seen);
+        let fits = write.fits(&self.seen) || is_planted(Bug::SeesOverGaps);
         let (merged, is_any_gone) = self.merge_registers(write, fits);
         if is_any_gone {
             // What was dropped may have been a removal of which somebody has yet to hear: whatever
@@ -131,6 +133,16 @@ impl State {
             let hash = |register: Seen<'_>| register.value.map(ValueRef::hash);
             return hash(theirs) > hash(ours);
         }
-        theirs.version > ours.version
+        is_higher(theirs.version, ours.version)
     }
+}
+
+fn is_higher(theirs: Version, ours: Version) -> bool {
+    if is_planted(Bug::LastArrivalWins) {
+        return theirs != ours;
+    }
+    if is_planted(Bug::IgnoresFences) {
+        return (theirs.revision, theirs.writer) > (ours.revision, ours.writer);
+    }
+    theirs > ours
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::fragment::{Birth, Said, Write};
 use super::registers::{Iter, Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
 
@@ -389,10 +390,12 @@ impl State {
         if !self.forgotten().is_within(&before) {
             return self.whole(now);
         }
-        let news = self
-            .registers
-            .iter()
-            .filter(|register| !before.covers(register.version.dot()));
+        let is_left_out = |version: Version| {
+            is_planted(Bug::SendsTheLastOfJoined) && Some(version) != self.highest()
+        };
+        let news = self.registers.iter().filter(|register| {
+            !before.covers(register.version.dot()) && !is_left_out(register.version)
+        });
         Write {
             birth: self.birth,
             seen: self.seen.clone(),

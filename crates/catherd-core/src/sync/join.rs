@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
+use crate::planted::{Bug, is_planted};
 use crate::version::Incarnation;
 
 /// Brings one context of a starting node up to date.
@@ -102,7 +103,8 @@ impl Join {
 
     /// A pull has come to its end, well or not. One that was given up meanwhile says nothing.
     pub fn handle_pulled(&mut self, pull: &Pull, is_done: bool) {
-        if self.under_way.get(&pull.from) != Some(pull) {
+        let is_given_up = self.under_way.get(&pull.from) != Some(pull);
+        if is_given_up && !is_planted(Bug::CountsPullsGivenUp) {
             return;
         }
         if !is_done {
@@ -110,7 +112,7 @@ impl Join {
             *self.failures.entry(pull.from).or_insert(0) += 1;
             return;
         }
-        if self.is_verifying(pull.from) {
+        if self.is_verifying(pull.from) || is_planted(Bug::TakesPartsForAll) {
             self.verified.insert(pull.from);
         }
         self.under_way.remove(&pull.from);
@@ -147,6 +149,9 @@ impl Join {
 
     /// Whether this node has verified with every donor; with none there is nothing to get.
     pub fn is_verified(&self) -> bool {
+        if is_planted(Bug::VerifiesWithOne) && !self.verified.is_empty() {
+            return true;
+        }
         self.donors.is_subset(&self.verified)
     }
 

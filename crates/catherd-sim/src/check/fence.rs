@@ -1,13 +1,85 @@
 //! P-FENCE: a node that was declared gone, and had declared nobody gone itself, loses every conflict
 //! to those who had noticed, with all that it wrote before it heard from them again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Violation;
 use super::lineage::Lineages;
-use crate::history::{Happened, History, Number, Operation, Process, READER};
+use crate::history::{Happened, History, Number, Operation, Process, READER, Subject};
 
 pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+    in_the_end(history, lineages, found);
+    at_all_times(history, lineages, found);
+}
+
+/// What a client saw on a node that had it is not replaced, for that client, by what loses to it.
+fn at_all_times(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+    let mut clients: BTreeMap<(usize, Subject), Last<'_>> = BTreeMap::new();
+    for operation in &history.operations {
+        let (Some((flags, _)), Some(ran)) = (operation.answer(), &operation.ran) else {
+            continue;
+        };
+        let last = clients
+            .entry((operation.client, operation.subject))
+            .or_default();
+        let is_promised = !flags.stale && !flags.takeover && !last.is_held_by_one;
+        if operation.key.as_ref() == last.key && is_promised {
+            let lineage = &lineages.subjects[&operation.subject];
+            for (name, value) in &ran.found {
+                let winner = value.last().and_then(|&number| by_number(history, number));
+                let loser = last.names.get(name.as_str());
+                let loser = loser.and_then(|&number| by_number(history, number));
+                let (Some(winner), Some(loser)) = (winner, loser) else {
+                    continue;
+                };
+                let is_before = |one: &Operation, other: &Operation| {
+                    let ancestors = lineage.ancestors(name, other.number);
+                    one.number == other.number || ancestors.contains(&one.number)
+                };
+                let is_either = is_before(winner, loser) || is_before(loser, winner);
+                let is_ours = winner.subject == loser.subject && winner.process != loser.process;
+                if is_ours && !is_either && should_lose(history, winner, loser) {
+                    found.push(won(winner, loser, name));
+                }
+            }
+        }
+        let seen = ran.found.iter().filter_map(|(name, value)| {
+            let number = value.last()?;
+            Some((name.as_str(), *number))
+        });
+        let wrote = ran.wrote.iter().filter(|wrote| !wrote.removed);
+        let wrote = wrote.map(|wrote| (wrote.name.as_str(), operation.number));
+        *last = Last {
+            names: seen.chain(wrote).collect(),
+            key: ran.moved_to.as_ref().or(ran.key.as_ref()),
+            is_held_by_one: flags.durability,
+        };
+    }
+}
+
+/// What a client saw last of a session.
+#[derive(Default)]
+struct Last<'a> {
+    names: BTreeMap<&'a str, Number>,
+    key: Option<&'a String>,
+    /// The answer said that what it showed may be nowhere else.
+    is_held_by_one: bool,
+}
+
+fn won(winner: &Operation, loser: &Operation, name: &str) -> Violation {
+    Violation {
+        promise: "P-FENCE",
+        operation: Some(winner.number),
+        what: format!(
+            "it was written to `{name}` on {}, which was declared gone, and won over #{} of {}, \
+             which had noticed",
+            winner.process, loser.number, loser.process
+        ),
+    }
+}
+
+fn in_the_end(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
     let reads = history
         .operations
         .iter()
@@ -46,15 +118,7 @@ pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Viol
             });
             for loser in losers {
                 if should_lose(history, winner, loser) {
-                    found.push(Violation {
-                        promise: "P-FENCE",
-                        operation: Some(winner.number),
-                        what: format!(
-                            "it was written to `{name}` on {}, which was declared gone, and won \
-                             over #{} of {}, which had noticed",
-                            winner.process, loser.number, loser.process
-                        ),
-                    });
+                    found.push(won(winner, loser, name));
                 }
             }
         }

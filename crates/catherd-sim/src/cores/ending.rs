@@ -9,7 +9,7 @@ use super::clients::read_everything;
 use super::node::Node as Running;
 use super::queue::Event;
 use super::world::{Hands, World};
-use crate::fault::Node;
+use crate::fault::{Fault, Node};
 use crate::history::{Happened, Process};
 
 /// Everybody who runs is ready this long after the last fault.
@@ -152,6 +152,17 @@ impl World {
         self.places.iter().filter_map(|it| it.node.as_deref())
     }
 
+    /// Whether ways from this place were slow shortly before: what the dead had sent arrives later.
+    fn was_slow(&self, place: Node, before: Duration) -> bool {
+        let since = before.saturating_sub(Duration::from_secs(60));
+        let from_here = |fault: &Fault| match fault {
+            Fault::OneWay(from, _, way) => *from == place && way.bytes_per_second.is_some(),
+            _ => false,
+        };
+        let mut schedule = self.plan.schedule.iter();
+        schedule.any(|(at, fault)| (since..=before).contains(at) && from_here(fault))
+    }
+
     /// A process ended so long ago that nobody has it in view who could look all the time.
     pub(super) fn is_forgotten(&mut self, process: Process, incarnation: u64) {
         let incarnation = Incarnation::from_bits(incarnation);
@@ -163,6 +174,9 @@ impl World {
         let settings = &self.plan.settings;
         let within = settings.drop_time + 2 * settings.frequency + Duration::from_millis(250);
         let ended = self.now.saturating_sub(within);
+        if self.was_slow(process.node, ended) {
+            return;
+        }
         let mut found = Vec::new();
         for (place, standing) in self.places.iter().enumerate() {
             let Some(node) = standing.node.as_deref() else {

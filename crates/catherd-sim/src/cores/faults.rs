@@ -171,6 +171,11 @@ impl World {
 
     /// The process ends without a word. Its kernel resets what was open.
     pub(super) fn crash(&mut self, process: Process) {
+        self.end_process(process, Duration::ZERO);
+    }
+
+    /// The process is no more, and who was connected with it hears so after a while.
+    fn end_process(&mut self, process: Process, heard_after: Duration) {
         if !self.is_running(process) {
             return;
         }
@@ -181,7 +186,7 @@ impl World {
         self.places[process.node].is_healthy = false;
         let now = self.now;
         for (id, side) in self.network.of(process) {
-            self.reset(id, side, now);
+            self.reset(id, side, now + heard_after);
         }
         self.happened(Happened::Ended(process));
         let settings = &self.plan.settings;
@@ -296,8 +301,13 @@ impl World {
         if !is_it || self.node(before).is_stopped() {
             return None;
         }
-        self.crash(before);
+        let is_healthy = self.places[place].is_healthy;
+        // Its connections are of another time: who sends something over one is told so.
+        let heard_after = self.random.millis(0, 3000);
+        self.end_process(before, heard_after);
         let process = self.next_process(place);
+        // It is back in the same moment: nobody sees from outside that it was away.
+        self.places[place].is_healthy = is_healthy;
         let random = Random::derived(self.plan.seed, 50_000 + self.random.draw() % 10_000);
         node.put_back(process, (taken, self.now), random);
         self.processes.insert(node.incarnation, process);

@@ -91,6 +91,19 @@ impl Truth {
         Ok(())
     }
 
+    /// A commit made `after` of a copy that had these registers. What it removed need not be in what
+    /// it sends: the entire session has those removals alone that are kept.
+    pub(super) fn removed(&mut self, key: Key, before: &State, after: &State) {
+        let (Some(session), Some(version)) = (self.sessions.get_mut(&key), after.highest()) else {
+            return;
+        };
+        let older_or_gone = after.lacks(before).into_iter();
+        let gone = older_or_gone.filter(|(slot, _)| after.version(slot).is_none());
+        session
+            .removals
+            .extend(gone.map(|(slot, _)| (slot, version)));
+    }
+
     /// A fragment has come: it says what was written.
     pub(super) fn came(&self, key: Key, write: &Write) -> Result<(), String> {
         let session = self.sessions.get(&key).ok_or("a key nobody drew")?;
@@ -135,6 +148,9 @@ impl Truth {
                 if after.birth() != session.birth {
                     return Err(("6: one birth a key", format!("{:?}", after.birth())));
                 }
+                if before.is_none() && after.is_idle(now) {
+                    return Err((IDLE, format!("last accessed {:?}", after.last_access())));
+                }
                 let before = before.and_then(Entry::live);
                 if let Some(before) = before {
                     session.is_not_less(before, after)?;
@@ -151,6 +167,12 @@ impl Session {
         if !before.seen().is_within(after.seen()) {
             let what = format!("{:?} became {:?}", before.seen(), after.seen());
             return Err(("3: what was seen stays seen", what));
+        }
+        for (slot, new) in before.lacks(after) {
+            if before.version(&slot).is_none() && before.seen().covers(new.version.dot()) {
+                let what = format!("{slot:?} of {:?} is back", new.version);
+                return Err(("2: what was removed stays removed", what));
+            }
         }
         for (slot, old) in after.lacks(before) {
             match after.version(&slot) {
@@ -211,4 +233,5 @@ impl Written {
 }
 
 const TWO: &str = "2: what is said to be seen is there";
+const IDLE: &str = "4: an idle copy is not taken";
 const FOUR: &str = "4: what has ended stays ended";

@@ -1,7 +1,7 @@
 //! Both ends of a link: the outbox of who opened it, the inbox of who accepted it, and what either
 //! answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use catherd::core::key::Key;
@@ -61,6 +61,7 @@ impl World {
             questions: 0,
             open: BTreeMap::new(),
             has_marks: false,
+            unmarked: BTreeSet::new(),
             is_stirred: true,
         };
         node.links.insert(member, link);
@@ -120,8 +121,12 @@ impl World {
                 frame: catherd::core::link::Ticket::default(),
             };
         };
-        let bytes = frame.payload.len();
+        let (bytes, key) = (frame.payload.len(), frame.key);
+        let shed = link.outbox.snapshot(now).counters.shed;
         let frame = link.outbox.push(now, frame);
+        if link.outbox.snapshot(now).counters.shed > shed {
+            link.unmarked.insert(key);
+        }
         link.is_stirred = true;
         let number = link.number;
         let snapshot = link.outbox.snapshot(now);
@@ -239,13 +244,20 @@ impl World {
     fn attend(&mut self, process: Process, member: Incarnation) {
         loop {
             let node = self.node(process);
-            let Some(effect) = node
-                .links
-                .get_mut(&member)
-                .and_then(|link| link.outbox.poll())
-            else {
+            let Some(link) = node.links.get_mut(&member) else {
                 return;
             };
+            let Some(effect) = link.outbox.poll() else {
+                let unmarked = std::mem::take(&mut link.unmarked);
+                if !unmarked.is_empty() {
+                    let what = format!("{process}: {unmarked:?} for {member}");
+                    self.broken("9: what is shed is marked", what);
+                }
+                return;
+            };
+            if let OutboxEffect::Marked { key, .. } = &effect {
+                link.unmarked.remove(key);
+            }
             node.is_stirred = true;
             match effect {
                 OutboxEffect::Settled => {}

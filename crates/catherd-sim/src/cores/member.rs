@@ -378,7 +378,12 @@ impl World {
     fn greet(&mut self, process: Process, id: ConnId, hello: &Hello) {
         let (time, now) = (self.time(process), self.now);
         let node = self.node(process);
+        let done = node.membership.counters().heartbeats_sent;
         let answer = node.membership.handle_hello(time, hello);
+        if answer.is_ok() && hello.counter_heard > done {
+            let what = format!("{process} goes on, and {} has heard more of it", hello.name);
+            self.broken("6: who was put back joins as new", what);
+        }
         self.carry_out(process);
         if hello.purpose == Purpose::Probe && !self.passes(process, Place::BeforeProbeAnswer) {
             return;

@@ -116,6 +116,8 @@ pub(super) struct Beside {
     pub(super) served: bool,
     pub(super) requests: u32,
     pub(super) is_asked_about: bool,
+    /// How many members were declared gone when this node last wrote it.
+    pub(super) gone_when_written: u32,
     /// It has ended here, and stays unserved for a missing member.
     pub(super) is_kept: bool,
     pub(super) filed: Option<Time>,
@@ -129,6 +131,8 @@ pub(super) struct Receipt {
     pub(super) tickets: Vec<(Incarnation, LinkTicket)>,
     pub(super) awaited: Awaited,
     pub(super) absence: Absence,
+    /// The key that has ended, if one has.
+    pub(super) ended: Option<Key>,
 }
 
 /// A frame of a link of this node.
@@ -150,6 +154,8 @@ pub(super) struct Link {
     /// Questions that somebody waits for, and their answers.
     pub(super) open: BTreeMap<u64, Option<Message>>,
     pub(super) has_marks: bool,
+    /// Sessions of which a write found no room, and no mark has come yet.
+    pub(super) unmarked: BTreeSet<Key>,
     /// Something happened since it was last written.
     pub(super) is_stirred: bool,
 }

@@ -626,6 +626,11 @@ impl World {
         {
             self.check_copies(process, key, write);
         }
+        if !flags.pending {
+            for end in &finished.ends {
+                self.check_ended(process, end);
+            }
+        }
         Answer {
             flags,
             cookie,
@@ -673,6 +678,24 @@ impl World {
         let is_idle = !self.is_shown(process, key);
         if !lacking.is_empty() && !is_idle {
             let what = format!("{process}: {key} up to {written} is not at {lacking:?}");
+            self.broken("5: what is confirmed is held", what);
+        }
+    }
+
+    /// An end that is not said to be pending is known to all that it went to.
+    fn check_ended(&mut self, process: Process, receipt: &Receipt) {
+        let Some(key) = receipt.ended else { return };
+        let is_unaware = |holder: &Incarnation| {
+            let there = self.processes.get(holder).and_then(|it| self.look(*it));
+            // A machine that was put back has lost it, and will hear so.
+            let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
+            let entry = there.filter(is_it).map(|it| it.table.entry(key));
+            entry.is_some_and(|entry| !matches!(entry, Some(Entry::Ended { .. })))
+        };
+        let holders = receipt.tickets.iter().map(|(holder, _)| *holder);
+        let unaware: Vec<_> = holders.filter(is_unaware).collect();
+        if !unaware.is_empty() {
+            let what = format!("{process}: the end of {key} is not known to {unaware:?}");
             self.broken("5: what is confirmed is held", what);
         }
     }

@@ -9,7 +9,7 @@ use catherd::core::message::encode_fragments;
 use catherd::core::session::{Birth, Content, Entry, Extent, Fragment, Outcome, Property, State};
 use catherd::core::table::Table as _;
 use catherd::core::time::Time;
-use catherd::core::version::{Incarnation, Vector};
+use catherd::core::version::{Incarnation, Vector, Version};
 use catherd::env::Place;
 
 use super::link::ID;
@@ -203,6 +203,9 @@ impl World {
         // What is written is true before the copy is held against the truth.
         if let Some(write) = &write {
             self.wrote(process, current.key, writer.incarnation, write);
+            let before = before.as_ref().and_then(Entry::live);
+            let before = before.expect("what was committed was there");
+            self.committed((process, current.key), before, writer.gone);
         }
         self.changed(process, current.key, before.as_ref());
         let Some(write) = write else {
@@ -216,6 +219,34 @@ impl World {
         let receipt = self.queue_fragments(process, &[fragment], since, FrameClass::Fragment);
         self.node(process).besides(current.key).receipt = Some(receipt);
         true
+    }
+
+    /// A copy was `before` until a commit.
+    fn committed(&mut self, (process, key): (Process, Key), before: &State, gone: u32) {
+        let Self { truth, places, .. } = self;
+        let node = places[process.node].node.as_deref();
+        let table = &node.expect("who acts, runs").table;
+        let after = table.look(key, |after| {
+            let after = after.and_then(Entry::live)?;
+            truth.removed(key, before, after);
+            after.highest()
+        });
+        if after != before.highest() {
+            let fence = |version: Option<Version>| version.map_or(0, |version| version.fence);
+            let fences = [before.highest(), after].map(fence);
+            self.check_fence(process, key, gone, fences);
+        }
+    }
+
+    /// Who has declared somebody gone since it wrote the session last writes over all that one may
+    /// still hold, as far as it goes by the fence.
+    fn check_fence(&mut self, process: Process, key: Key, gone: u32, [before, after]: [u32; 2]) {
+        let beside = self.node(process).besides(key);
+        let when_written = std::mem::replace(&mut beside.gone_when_written, gone);
+        if when_written != gone && after <= before {
+            let what = format!("{process}: {key}: fence {after}, and {gone} were declared gone");
+            self.broken("P-FENCE", what);
+        }
     }
 
     fn wrote(
@@ -302,6 +333,7 @@ impl World {
         let receipt = self.queue_fragments(process, &fragments, None, class);
         let beside = self.node(process).besides(to.key);
         (beside.served, beside.requests) = (true, 1);
+        beside.gone_when_written = writer.gone;
         beside.receipt = Some(Receipt {
             awaited: Awaited::of(FrameClass::Fragment, is_synchronous),
             ..receipt.clone()
@@ -408,10 +440,13 @@ impl World {
             }
             self.passes(process, Place::Queued);
         }
+        let is_end = |fragment: &&Fragment| matches!(fragment.content, Content::Tombstone(_));
+        let ended = fragments.iter().find(is_end).map(|fragment| fragment.key);
         Receipt {
             tickets,
             awaited,
             absence,
+            ended,
         }
     }
 

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
 use catherd_core::message::{FrameKind, FrameReader, Message};
+use catherd_core::planted::{Bug, is_planted};
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -51,7 +52,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         let frames = FrameReader::new(frame_bytes_max);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
         let mut said = Vec::new();
+        let mut late: Vec<(String, Vec<_>)> = Vec::new();
         loop {
+            for (context, fragments) in late.drain(..) {
+                self.shared.delivery.apply(&context, &fragments);
+            }
             // Nobody closes the turns.
             let turn = self.shared.turns.acquire().await.ok();
             let (mut applied, mut is_done, mut questions) = (false, false, 0);
@@ -65,6 +70,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 match message.map_err(bad)? {
                     Some(Message::Fragments { context, fragments }) => {
                         inbox.receive(head.number).map_err(bad)?;
+                        if is_planted(Bug::AcknowledgesBeforeMerging) {
+                            let nowhere = (ContextId(u32::MAX), Key::MIN);
+                            inbox.applied(head.number, nowhere.0, nowhere.1, Applied::Complete);
+                            late.push((context, fragments));
+                            applied = true;
+                            continue;
+                        }
                         let how = self.shared.delivery.apply(&context, &fragments);
                         self.note(head.number, how, &mut inbox, &mut gaps, &mut out);
                         applied = true;

@@ -25,6 +25,7 @@ use self::tickets::Tickets;
 use super::frame::{ContextId, Frame, FrameClass, Outcome, Ticket};
 use crate::key::Key;
 use crate::message::put_fragments_head;
+use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 
 pub use self::queue::ENTRY_BYTES;
@@ -246,7 +247,7 @@ impl Outbox {
             });
             return ticket;
         }
-        if class == FrameClass::Tombstone {
+        if class == FrameClass::Tombstone && !is_planted(Bug::QueuesTombstones) {
             self.counters.tombstones += 1;
             self.tickets.begin(now, (context, key), class, None);
             self.tombstone_bytes += ENTRY_BYTES + frame.payload.len();
@@ -264,6 +265,9 @@ impl Outbox {
             Queued::Shed => {
                 self.counters.shed += 1;
                 self.tickets.drop_next(Outcome::Unacknowledged);
+                if is_planted(Bug::DropsMarks) {
+                    return ticket;
+                }
                 self.effect(OutboxEffect::Marked {
                     context,
                     key,
