@@ -54,7 +54,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
         }
     }
     nomix::check(history, &lineages, &mut found);
-    mono::check(history, &lineages, &survival, &mut found);
+    mono::check(plan, history, &lineages, &survival, &mut found);
     gone::check(history, &survival, &mut found);
     durable::check(plan, history, (&lineages, &survival), &mut found);
     lag::check(plan, history, (&lineages, &survival), &mut found);

@@ -14,6 +14,7 @@ use super::lineage::{Lineage, Lineages, Seen};
 use super::survival::Survival;
 use crate::history::{History, Operation, Process, READER, Ran, Subject};
 use crate::nodes::OWNER;
+use crate::plan::Plan;
 
 /// What a client saw last of a session.
 #[derive(Debug, Default)]
@@ -29,12 +30,14 @@ struct Last {
 }
 
 pub(super) fn check(
+    plan: &Plan,
     history: &History,
     lineages: &Lineages,
     survival: &Survival<'_>,
     found: &mut Vec<Violation>,
 ) {
     let mut clients: BTreeMap<(usize, Subject), Last> = BTreeMap::new();
+    let (may_lose, told) = (!plan.settings.mode.is_synchronous(), Told::of(history));
     for operation in &history.operations {
         if operation.client == READER {
             continue;
@@ -76,7 +79,8 @@ pub(super) fn check(
         };
         let last = clients.entry(client).or_default();
         let is_held = last.only_at.is_none_or(|only| only == operation.process);
-        if !flags.stale && !flags.takeover && is_held {
+        let is_told = may_lose && told.is_told(operation, last.held.1);
+        if !flags.stale && !flags.takeover && is_held && !is_told {
             compare(operation, ran, last, lineage, found);
         }
         *last = Last {
@@ -89,6 +93,32 @@ pub(super) fn check(
             only_at: flags.durability.then_some(operation.process),
             held: (copies.to_vec(), operation.ended),
         };
+    }
+}
+
+/// When each process said of a session that what a dead node had confirmed cannot be known.
+///
+/// Where nobody waits for copies a crash may lose a write. Of several clients of a session the first
+/// one that comes after it is told.
+struct Told(BTreeMap<(Process, Subject), Vec<Duration>>);
+
+impl Told {
+    fn of(history: &History) -> Self {
+        let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for operation in &history.operations {
+            if operation.answer().is_some_and(|(flags, _)| flags.takeover) {
+                let of = (operation.process, operation.subject);
+                told.entry(of).or_default().push(operation.began);
+            }
+        }
+        Self(told)
+    }
+
+    /// Whether a client was told there between these two, or at the same time.
+    fn is_told(&self, operation: &Operation, since: Duration) -> bool {
+        let of = (operation.process, operation.subject);
+        let mut told = self.0.get(&of).into_iter().flatten();
+        told.any(|at| (since..=operation.ended).contains(at))
     }
 }
 

@@ -382,7 +382,8 @@ impl World {
             return;
         };
         let is_held = only_at.is_none_or(|only| only == process);
-        if flags.stale || flags.takeover || !is_held {
+        self.node(process).besides(key).is_takeover_told |= flags.takeover;
+        if flags.stale || flags.takeover || !is_held || self.is_told_to_another(process, key) {
             return;
         }
         let seen = self.live(process, key, |state| state.seen().clone());
@@ -393,6 +394,13 @@ impl World {
             );
             self.broken("7: nobody is shown less than before", what);
         }
+    }
+
+    /// Where nobody waits for copies a crash may lose a write, and of several clients of a session
+    /// the first one that comes after it is told.
+    fn is_told_to_another(&mut self, process: Process, key: Key) -> bool {
+        let may_lose = !self.plan.settings.mode.is_synchronous();
+        may_lose && self.node(process).besides(key).is_takeover_told
     }
 
     fn contents(&self, process: Process, key: Key) -> BTreeMap<String, Vec<Number>> {
