@@ -110,7 +110,7 @@ fn copies_travel(table: &PlainTable) {
         let mut there = None;
         Entry::merge(&mut there, now(), &sent, &REMEMBERS_ALL);
         if let (Content::Write(write), Some(Entry::Live(state))) = (&sent.content, &there) {
-            assert_eq!(state.registers(), write.registers);
+            assert_eq!(state.registers(), write.registers.to_vec());
             assert_eq!(state.seen(), &write.seen);
         }
     }

@@ -91,7 +91,9 @@ fn session(key: Key, text: &str, writer: Incarnation) -> Fragment {
         .into_iter()
         .collect(),
         since: None,
-        registers: vec![register("counter", &[1]), register("payload", &payload)],
+        registers: [register("counter", &[1]), register("payload", &payload)]
+            .into_iter()
+            .collect(),
         age: Duration::ZERO,
         lived: Duration::ZERO,
     };

@@ -17,7 +17,8 @@ use catherd::core::message::{
     Refusal, Welcome, encode_fragments, put_fragments_head, put_frame,
 };
 use catherd::core::session::{
-    Birth, Content, Extent, Fragment, Name, Rules, Slot, State, Value, Write, Writer,
+    Birth, Content, Extent, Fragment, Name, Register, Registers, Rules, Slot, State, Value, Write,
+    Writer,
 };
 use catherd::core::sync::{Comparison, Summaries};
 use catherd::core::time::Time;
@@ -305,9 +306,18 @@ fn fragment(key: Key, write: Write) -> Fragment {
 /// What a session of one attribute would be with this version.
 fn with_version(version: Version) -> Fragment {
     let mut write = session(1);
-    for (_, register) in &mut write.registers {
-        register.version = version;
-    }
+    let registers = write.registers.into_iter();
+    write.registers = registers
+        .map(|(slot, register)| {
+            (
+                slot,
+                Register {
+                    version,
+                    ..register
+                },
+            )
+        })
+        .collect();
     fragment(key(1), write)
 }
 
@@ -840,7 +850,7 @@ async fn a_session_of_ten_thousand_attributes_is_taken_and_one_beyond_the_limit_
     assert!(matches!(ack, Some(Message::Ack(Ack { up_to: 1, .. }))));
     assert_eq!(scene.a.cluster.status().contexts[0].sessions, 2);
     let mut named = session(1);
-    named.registers.clear();
+    named.registers = Registers::default();
     let payload = encode_fragments("/shop", &[fragment(key(2), named)]);
     // A name of 1 MB, appended as one more attribute of the fragment: field 9, its field 1.
     let name = vec![b'n'; 1 << 20];

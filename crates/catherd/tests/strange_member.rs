@@ -186,7 +186,7 @@ fn red(key: u128, writer: Incarnation) -> Fragment {
         .into_iter()
         .collect(),
         since: None,
-        registers: vec![(color, Register { version, value })],
+        registers: [(color, Register { version, value })].into_iter().collect(),
         age: Duration::ZERO,
         lived: Duration::ZERO,
     };

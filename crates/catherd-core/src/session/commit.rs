@@ -3,7 +3,7 @@
 use super::fragment::Write;
 use super::registers::{Registers, Seen, SlotRef, ValueRef};
 use super::state::{Rules, State};
-use super::value::{Register, Slot, Value};
+use super::value::{Slot, Value};
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Version};
@@ -57,10 +57,11 @@ impl State {
             writer: by.incarnation,
             revision: self.seen.revision(by.incarnation),
         };
-        let registers: Vec<_> = dirty
-            .into_iter()
-            .map(|(slot, value)| (slot, Register { version, value }))
-            .collect();
+        let registers = Registers::pack(dirty.iter().map(|(slot, value)| Seen {
+            slot: SlotRef::of(slot),
+            version,
+            value: value.as_ref().map(ValueRef::Shared),
+        }));
         self.registers.put(&registers);
         self.seen.raise(version.dot());
         self.tally = by.gone;

@@ -349,13 +349,10 @@ impl Entry {
 
 fn is_idle(write: &Write) -> bool {
     let slot = Property::MaxInactive.slot();
-    let millis = write
-        .registers
-        .iter()
-        .find(|(other, _)| *other == slot)
-        .and_then(|(_, register)| {
-            let bytes = register.value.as_ref()?.as_bytes();
-            Some(i64::from_le_bytes(bytes.try_into().ok()?))
-        });
+    let limit = write.registers.find(&slot);
+    let millis = limit.and_then(|register| {
+        let bytes = register.value?.as_bytes();
+        Some(i64::from_le_bytes(bytes.try_into().ok()?))
+    });
     idle_limit(millis).is_some_and(|limit| write.age >= limit)
 }

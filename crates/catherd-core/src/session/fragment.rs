@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::registers::Seen;
-use super::value::{Register, Slot};
+use super::registers::{Iter, Registers};
 use crate::key::Key;
 use crate::version::{Dot, Incarnation, Vector};
 
@@ -51,8 +50,8 @@ pub struct Write {
     /// The writer, and its entry of `seen` before the write; `None` for a **whole** fragment,
     /// which has every register, removals too.
     pub since: Option<Dot>,
-    /// Sorted by slot, each once.
-    pub registers: Vec<(Slot, Register)>,
+    /// What was written.
+    pub registers: Registers,
     /// How long ago the session was last accessed.
     pub age: Duration,
     /// How long ago the session was created; not less than `age`, and taken for that where a
@@ -73,12 +72,12 @@ pub(crate) struct Said<'a, R> {
 
 impl Write {
     /// The same, where it lies.
-    pub(crate) fn said(&self) -> Said<'_, impl Iterator<Item = Seen<'_>> + Clone> {
+    pub(crate) fn said(&self) -> Said<'_, Iter<'_>> {
         Said {
             birth: self.birth,
             seen: &self.seen,
             since: self.since,
-            registers: self.registers.iter().map(|(slot, it)| Seen::of(slot, it)),
+            registers: self.registers.iter(),
             age: self.age,
             lived: self.lived,
         }

@@ -63,7 +63,7 @@ impl State {
         } else {
             let told = self.told_mut();
             told.merge(&write.seen);
-            for (_, register) in &write.registers {
+            for register in write.registers.iter() {
                 told.raise(register.version.dot());
             }
         }
@@ -83,10 +83,13 @@ impl State {
     fn merge_registers(&mut self, write: &Write, fits: bool) -> (Merged, bool) {
         let mut merged = Merged::plain(Outcome::Complete);
         let (mut is_any_gone, mut is_changed) = (false, false);
+        if self.holds_nothing() {
+            self.registers = write.registers.clone();
+            return (merged, false);
+        }
         let here = std::mem::take(&mut self.registers);
-        let mut all = Vec::with_capacity(here.iter().count() + write.registers.len());
-        let theirs = write.registers.iter().map(|(slot, it)| Seen::of(slot, it));
-        for pair in Join::new(here.iter(), theirs) {
+        let mut all = Vec::with_capacity(here.len() + write.registers.len());
+        for pair in Join::new(here.iter(), write.registers.iter()) {
             match pair {
                 // A register that the whole copy knows of and does not have was removed there.
                 (Some(ours), None) => {

@@ -31,6 +31,7 @@ pub(crate) use fragment::Said;
 pub use fragment::{Birth, Content, Fragment, Tombstone, Write};
 pub use merge::{Merged, Outcome};
 pub use principal::{Principal, PrincipalError};
-pub(crate) use registers::{Seen, SlotRef};
+pub use registers::Registers;
+pub(crate) use registers::{Seen, SlotRef, ValueRef};
 pub use state::{Limit, Property, Rules, State};
 pub use value::{Name, Register, Slot, Value};

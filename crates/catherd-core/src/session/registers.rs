@@ -12,16 +12,18 @@
 //! 7 bits a byte, the lowest first, with the highest bit set of each byte but the last.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::BufMut as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::value::{Name, Register, Slot, Value};
 use crate::version::{Incarnation, Version};
 
-/// Registers, sorted by slot, each once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Registers {
+/// Registers, sorted by slot, each once: of a copy, or of a fragment. Cheap to clone.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Registers {
     block: Arc<[u8]>,
     /// The large values, in the order of their registers. In a box, for mostly there is none.
     #[expect(clippy::box_collection, reason = "of most sessions it is one word")]
@@ -48,6 +50,8 @@ pub(crate) enum SlotRef<'a> {
 pub(crate) enum ValueRef<'a> {
     Packed(Packed<'a>),
     Shared(&'a Value),
+    /// As it came.
+    Raw(&'a [u8]),
 }
 
 /// A value that lies in a block.
@@ -81,28 +85,41 @@ impl Registers {
     /// A larger value is not copied into the block.
     pub(super) const PACKED_MAX: usize = 2048;
 
-    /// Packs registers that are sorted by slot.
-    pub(super) fn pack<'a>(registers: impl Iterator<Item = Seen<'a>> + Clone) -> Self {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    /// Packs registers that are sorted by slot, each once.
+    pub(crate) fn pack<'a>(registers: impl Iterator<Item = Seen<'a>> + Clone) -> Self {
         let (mut bytes, mut count_large, mut before) = (0, 0, None);
         for register in registers.clone() {
             bytes += register.packed_len(before);
             count_large += usize::from(register.is_large());
             before = Some(register.version);
         }
-        let mut block = Vec::with_capacity(bytes);
+        // One allocation: it is filled where it is going to be shared.
+        let mut block: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
+        let mut out = Arc::get_mut(&mut block).expect("nobody else has it yet");
         let mut large = Vec::with_capacity(count_large);
         before = None;
         for register in registers {
-            register.put(before, &mut block, &mut large);
+            register.put(before, &mut out, &mut large);
             before = Some(register.version);
         }
+        debug_assert!(out.is_empty(), "what was counted is what was put");
         Self {
-            block: Arc::from(block),
+            block,
             large: (count_large > 0).then(|| Box::new(large)),
         }
     }
 
-    pub(super) fn iter(&self) -> Iter<'_> {
+    pub(crate) fn iter(&self) -> Iter<'_> {
         Iter {
             block: &self.block,
             at: 0,
@@ -111,30 +128,52 @@ impl Registers {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.block.is_empty()
-    }
-
     pub(super) fn find(&self, slot: &Slot) -> Option<Seen<'_>> {
         let wanted = SlotRef::of(slot);
         let mut from_there = self.iter().skip_while(|register| register.slot < wanted);
         from_there.next().filter(|register| register.slot == wanted)
     }
 
-    /// Puts in what is new, sorted by slot, over what is here.
-    pub(super) fn put(&mut self, new: &[(Slot, Register)]) {
-        let new = new.iter().map(|(slot, register)| Seen::of(slot, register));
-        *self = Self::pack(Join::new(self.iter(), new).map(|(here, new)| {
+    /// Puts in what is new over what is here.
+    pub(super) fn put(&mut self, new: &Self) {
+        *self = Self::pack(Join::new(self.iter(), new.iter()).map(|(here, new)| {
             let either = new.or(here);
             either.expect("a join gives one of both, or both")
         }));
     }
 
     /// All of them, each by itself.
-    pub(super) fn to_vec(&self) -> Vec<(Slot, Register)> {
+    pub fn to_vec(&self) -> Vec<(Slot, Register)> {
         let mut all = Vec::with_capacity(self.iter().count());
         all.extend(self.iter().map(|register| register.to_owned()));
         all
+    }
+}
+
+impl FromIterator<(Slot, Register)> for Registers {
+    /// Of several of one slot the last one counts.
+    fn from_iter<I: IntoIterator<Item = (Slot, Register)>>(registers: I) -> Self {
+        let sorted: BTreeMap<Slot, Register> = registers.into_iter().collect();
+        Self::pack(
+            sorted
+                .iter()
+                .map(|(slot, register)| Seen::of(slot, register)),
+        )
+    }
+}
+
+impl Extend<(Slot, Register)> for Registers {
+    fn extend<I: IntoIterator<Item = (Slot, Register)>>(&mut self, registers: I) {
+        self.put(&registers.into_iter().collect());
+    }
+}
+
+impl IntoIterator for &Registers {
+    type Item = (Slot, Register);
+    type IntoIter = std::vec::IntoIter<(Slot, Register)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.to_vec().into_iter()
     }
 }
 
@@ -181,7 +220,7 @@ impl<'a> Seen<'a> {
         1 + slot + version + value
     }
 
-    fn put(&self, before: Option<Version>, block: &mut Vec<u8>, large: &mut Vec<Value>) {
+    fn put(&self, before: Option<Version>, out: &mut &mut [u8], large: &mut Vec<Value>) {
         let kind = match self.slot {
             SlotRef::Property(_) => PROPERTY,
             SlotRef::Principal => PRINCIPAL,
@@ -189,34 +228,34 @@ impl<'a> Seen<'a> {
         };
         let has_version = before != Some(self.version);
         let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
-        block.push(
+        out.put_u8(
             kind | flag(has_version, HAS_VERSION)
                 | flag(self.value.is_some(), HAS_VALUE)
                 | flag(self.is_large(), IS_LARGE),
         );
         match self.slot {
-            SlotRef::Property(number) => put_number(block, number.into()),
+            SlotRef::Property(number) => put_number(out, number.into()),
             SlotRef::Principal => {}
             SlotRef::Attribute(name) => {
-                put_number(block, name.len() as u64);
-                block.extend_from_slice(name);
+                put_number(out, name.len() as u64);
+                out.put_slice(name);
             }
         }
         if has_version {
-            put_number(block, self.version.fence.into());
-            put_number(block, self.version.revision);
-            block.extend_from_slice(&self.version.writer.bits().to_le_bytes());
+            put_number(out, self.version.fence.into());
+            put_number(out, self.version.revision);
+            out.put_slice(&self.version.writer.bits().to_le_bytes());
         }
         match self.value {
             None => {}
             Some(value) if self.is_large() => large.push(value.to_value()),
             Some(value) => {
                 let bytes = value.as_bytes();
-                put_number(block, bytes.len() as u64);
+                put_number(out, bytes.len() as u64);
                 if bytes.len() >= HASHED_MIN {
-                    block.extend_from_slice(&value.hash().to_le_bytes());
+                    out.put_slice(&value.hash().to_le_bytes());
                 }
-                block.extend_from_slice(bytes);
+                out.put_slice(bytes);
             }
         }
     }
@@ -254,6 +293,7 @@ impl<'a> ValueRef<'a> {
         match self {
             Self::Packed(packed) => packed.as_bytes(),
             Self::Shared(value) => value.as_bytes(),
+            Self::Raw(bytes) => bytes,
         }
     }
 
@@ -261,6 +301,7 @@ impl<'a> ValueRef<'a> {
         match self {
             Self::Packed(packed) => packed.hash.unwrap_or_else(|| xxh3_64(packed.as_bytes())),
             Self::Shared(value) => value.hash(),
+            Self::Raw(bytes) => xxh3_64(bytes),
         }
     }
 
@@ -271,6 +312,7 @@ impl<'a> ValueRef<'a> {
                 block, from, len, ..
             }) => Value::within(block, from, len, self.hash()),
             Self::Shared(value) => value.clone(),
+            Self::Raw(bytes) => Value::new(bytes),
         }
     }
 }
@@ -284,15 +326,15 @@ impl PartialEq for ValueRef<'_> {
 /// In a byte of a number: others follow.
 const MORE: u8 = 0x80;
 
-fn put_number(block: &mut Vec<u8>, number: u64) {
+fn put_number(out: &mut &mut [u8], number: u64) {
     let mut rest = number;
     while rest > 0x7f {
         let [low, ..] = rest.to_le_bytes();
-        block.push(low | MORE);
+        out.put_u8(low | MORE);
         rest >>= 7;
     }
     let [low, ..] = rest.to_le_bytes();
-    block.push(low);
+    out.put_u8(low);
 }
 
 fn number_len(number: u64) -> usize {
@@ -441,10 +483,10 @@ mod tests {
                 let slot = Slot::Property(number.wrapping_mul(76_543_217) >> (number % 32));
                 (slot, register(revision, Some(number as usize)))
             })
-            .collect::<std::collections::BTreeMap<_, _>>()
+            .collect::<BTreeMap<_, _>>()
             .into_iter()
             .collect();
-        packed.put(&all);
+        packed.put(&Registers::from_iter(all.clone()));
         assert_eq!(packed.to_vec(), all);
     }
 
@@ -477,7 +519,7 @@ mod tests {
             (named("\u{10000}"), register(2, Some(100_000))),
         ];
         let mut packed = Registers::default();
-        packed.put(&all);
+        packed.put(&Registers::from_iter(all.clone()));
         assert_eq!(packed.to_vec(), all);
         for (slot, register) in &all {
             let found = packed.find(slot).expect("it was packed");
@@ -492,14 +534,14 @@ mod tests {
     #[test]
     fn what_is_put_in_replaces_what_was_there() {
         let mut packed = Registers::default();
-        packed.put(&[
+        packed.put(&Registers::from_iter([
             (named("a"), register(1, Some(5000))),
             (named("c"), register(1, Some(6000))),
-        ]);
-        packed.put(&[
+        ]));
+        packed.put(&Registers::from_iter([
             (named("b"), register(2, Some(7000))),
             (named("c"), register(2, Some(1))),
-        ]);
+        ]));
         let expected = [
             (named("a"), register(1, Some(5000))),
             (named("b"), register(2, Some(7000))),

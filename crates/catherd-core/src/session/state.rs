@@ -364,7 +364,7 @@ impl State {
             birth: self.birth,
             seen: self.seen.clone(),
             since: None,
-            registers: self.registers.to_vec(),
+            registers: self.registers.clone(),
             age,
             lived,
         }
@@ -400,7 +400,7 @@ impl State {
             birth: self.birth,
             seen: self.seen.clone(),
             since: Some(since),
-            registers: news.map(Seen::to_owned).collect(),
+            registers: Registers::pack(news),
             age: now.since(self.last_access),
             lived: now.since(self.created),
         }

@@ -18,9 +18,12 @@ impl Name {
 
     /// The name `text`; `None` if it is empty or too long.
     pub fn new(text: &str) -> Option<Self> {
-        (1..=Self::BYTES_MAX)
-            .contains(&text.len())
-            .then(|| Self(Arc::from(text)))
+        Self::is_one(text).then(|| Self(Arc::from(text)))
+    }
+
+    /// Whether `text` can be a name.
+    pub(crate) fn is_one(text: &str) -> bool {
+        (1..=Self::BYTES_MAX).contains(&text.len())
     }
 
     /// The name as text.

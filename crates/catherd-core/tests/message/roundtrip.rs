@@ -86,7 +86,7 @@ fn registers_of_the_commit_itself_do_not_repeat_its_version() {
     let mut more = whole();
     if let catherd_core::session::Content::Write(write) = &mut more.content {
         let register = register(0, 1, 0x0a0a, Some(b"x"));
-        write.registers.push((attribute("a"), register));
+        write.registers.extend([(attribute("a"), register)]);
     }
     let more = encode_fragments("/shop", &[more]).len();
     assert_eq!(more - one, 2 + 3 + 3, "the field, the name, the value");
@@ -97,10 +97,10 @@ fn a_session_as_large_as_may_be_fits_its_frame() {
     let mut large = whole();
     if let catherd_core::session::Content::Write(write) = &mut large.content {
         let bytes = vec![7; SESSION_BYTES_MAX];
-        write.registers.push((
+        write.registers.extend([(
             attribute(&"n".repeat(1024)),
             register(0, 1, 0x0a0a, Some(&bytes)),
-        ));
+        )]);
     }
     let payload = encode_fragments(&"c".repeat(1024), std::slice::from_ref(&large));
     let Ok(Some(Message::Fragments { fragments, .. })) =

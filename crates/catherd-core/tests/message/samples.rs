@@ -11,7 +11,7 @@ use catherd_core::message::{
     Message, Protocols, Purpose, Refusal, Welcome, encode_fragments, put_fragments_head,
 };
 use catherd_core::session::{
-    Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write,
+    Birth, Content, Fragment, Name, Register, Registers, Slot, Tombstone, Value, Write,
 };
 use catherd_core::sync::{Comparison, Summaries, Summary};
 use catherd_core::version::{Dot, Incarnation, Vector, Version};
@@ -59,7 +59,7 @@ pub(crate) fn commit() -> Fragment {
         },
         seen: [dot(0x0a0a, 7), dot(0x0b0b, 5)].into_iter().collect(),
         since: Some(dot(0x0a0a, 4)),
-        registers: vec![
+        registers: Registers::from_iter([
             (
                 Slot::Property(900),
                 register(1, 7, 0x0a0a, Some(b"of a later release")),
@@ -68,7 +68,7 @@ pub(crate) fn commit() -> Fragment {
             (attribute("cart"), register(1, 7, 0x0a0a, Some(b"3 pears"))),
             (attribute("empty"), register(0, 5, 0x0b0b, Some(b""))),
             (attribute("gone"), register(1, 7, 0x0a0a, None)),
-        ],
+        ]),
         age: Duration::from_millis(1234),
         lived: Duration::ZERO,
     };
@@ -87,7 +87,10 @@ pub(crate) fn usual() -> Fragment {
         },
         seen: [dot(0x0a0a, 7)].into_iter().collect(),
         since: Some(dot(0x0a0a, 6)),
-        registers: vec![(attribute("cart"), register(0, 7, 0x0a0a, Some(b"3 pears")))],
+        registers: Registers::from_iter([(
+            attribute("cart"),
+            register(0, 7, 0x0a0a, Some(b"3 pears")),
+        )]),
         age: Duration::ZERO,
         lived: Duration::from_millis(61_000),
     };
@@ -106,10 +109,10 @@ pub(crate) fn whole() -> Fragment {
         },
         seen: [dot(0x0a0a, 1)].into_iter().collect(),
         since: None,
-        registers: vec![(
+        registers: Registers::from_iter([(
             Slot::Property(0),
             register(0, 1, 0x0a0a, Some(&[8, 7, 6, 5, 4, 3, 2, 1])),
-        )],
+        )]),
         age: Duration::ZERO,
         lived: Duration::ZERO,
     };

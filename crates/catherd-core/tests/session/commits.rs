@@ -23,7 +23,7 @@ fn the_first_commit_is_whole_and_the_next_names_what_came_before() {
     assert_eq!(write_of(&second).since, Some(dot(A, 1)));
     assert_eq!(write_of(&second).seen, vector([(A, 2)]));
     assert_eq!(
-        write_of(&second).registers,
+        write_of(&second).registers.to_vec(),
         [(attribute("y"), register(version(0, 2, A), Some("2")))]
     );
 }
@@ -59,7 +59,7 @@ fn everything_in_a_commit_has_one_version() {
     let sent = a.commit();
     let versions: Vec<_> = write_of(&sent)
         .registers
-        .iter()
+        .into_iter()
         .map(|(_, register)| register.version)
         .collect();
     assert_eq!(versions, [version(0, 1, A); 4]);
@@ -220,7 +220,7 @@ fn what_is_dirty_is_read_first_and_is_in_no_fragment() {
     let whole = a.whole();
     assert_eq!(write_of(&whole).registers.len(), 1);
     assert_eq!(
-        write_of(&whole).registers[0].1,
+        write_of(&whole).registers.to_vec()[0].1,
         register(version(0, 1, A), Some("one"))
     );
 }

@@ -72,7 +72,9 @@ fn properties_the_principal_and_attributes_are_told_apart() {
     let mut digests = BTreeMap::new();
     for slot in slots {
         let write = Write {
-            registers: vec![(slot.clone(), register(version(0, 1, A), Some("one")))],
+            registers: [(slot.clone(), register(version(0, 1, A), Some("one")))]
+                .into_iter()
+                .collect(),
             ..write_of(&one()).clone()
         };
         let fragment = Fragment {

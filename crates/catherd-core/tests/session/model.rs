@@ -252,16 +252,19 @@ impl Cluster {
             version.writer == by.incarnation
                 && version.revision == write.seen.revision(by.incarnation)
         };
-        let versions = write.registers.iter().map(|(_, register)| register.version);
+        let versions = write
+            .registers
+            .into_iter()
+            .map(|(_, register)| register.version);
         let version = versions
             .filter(is_new)
             .max()
             .expect("a commit that stamps keeps at least one of its registers");
         let stamped = write
             .registers
-            .iter()
+            .into_iter()
             .filter(|(_, register)| register.version == version)
-            .map(|(slot, register)| (slot.clone(), register.value.clone()));
+            .map(|(slot, register)| (slot, register.value));
         // A whole fragment has forgotten removals, even its own.
         let written: BTreeMap<_, _> = changed.iter().cloned().chain(stamped).collect();
         for (slot, value) in written {

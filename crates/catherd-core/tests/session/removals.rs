@@ -9,7 +9,7 @@ fn a_removal_is_a_register_without_bytes() {
     let (mut a, mut b) = two_nodes();
     let sent = a.write_removal("x");
     assert_eq!(
-        write_of(&sent).registers,
+        write_of(&sent).registers.to_vec(),
         [(attribute("x"), register(version(0, 2, A), None))]
     );
     b.merge(&sent);

@@ -140,11 +140,7 @@ fn several_writes_travel_as_one_with_the_highest_version_of_each_name() {
     a.write("x", "five");
     let write = a.state().since(now(), dot(A, 2));
     assert_eq!(write.since, Some(dot(A, 2)));
-    let names: Vec<_> = write
-        .registers
-        .iter()
-        .map(|(slot, _)| slot.clone())
-        .collect();
+    let names: Vec<_> = write.registers.into_iter().map(|(slot, _)| slot).collect();
     assert_eq!(names, [attribute("x"), attribute("y")]);
     let fragment = Fragment {
         key: KEY,

@@ -88,16 +88,14 @@ pub(crate) fn fragment(
     since: Option<Dot>,
     registers: &[(&str, Version, Option<&str>)],
 ) -> Fragment {
-    let mut registers: Vec<_> = registers
+    let registers = registers
         .iter()
-        .map(|(name, version, text)| (attribute(name), register(*version, *text)))
-        .collect();
-    registers.sort_by(|a, b| a.0.cmp(&b.0));
+        .map(|(name, version, text)| (attribute(name), register(*version, *text)));
     let write = Write {
         birth: birth(),
         seen,
         since,
-        registers,
+        registers: registers.collect(),
         age: Duration::ZERO,
         lived: Duration::ZERO,
     };

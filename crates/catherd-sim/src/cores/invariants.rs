@@ -64,7 +64,7 @@ impl Truth {
         let dot = Dot { writer, revision };
         let of_dot = write
             .registers
-            .iter()
+            .into_iter()
             .filter(|(_, register)| register.version.dot() == dot);
         let written: Vec<Written> = of_dot
             .map(|(slot, register)| Written {

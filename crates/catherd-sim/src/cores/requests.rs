@@ -73,6 +73,9 @@ struct Finished {
     write: Option<Receipt>,
     ends: Vec<Receipt>,
     key: Option<Key>,
+    /// What the copy had then: what others write while acknowledgements are waited for is in no
+    /// answer.
+    seen: Option<Vector>,
 }
 
 /// Serves a request, and answers it unless the client has left.
@@ -571,6 +574,8 @@ impl World {
             write,
             ends,
             key: current.map(|current| current.key),
+            seen: current
+                .and_then(|current| self.live(process, current.key, |state| state.seen().clone())),
         }
     }
 
@@ -624,10 +629,7 @@ impl World {
             // Nothing more is promised of a write that nobody was waited for.
             copies = vec![process];
         }
-        let shown = finished.key.and_then(|key| {
-            let seen = self.live(process, key, |state| state.seen().clone())?;
-            Some((key, seen))
-        });
+        let shown = finished.key.zip(finished.seen.clone());
         if let Some(write) = &finished.write
             && !flags.durability
             && let Some(key) = finished.key

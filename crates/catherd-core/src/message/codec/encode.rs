@@ -334,7 +334,7 @@ mod tests {
                         birth,
                         seen: seen.into_iter().collect(),
                         since,
-                        registers,
+                        registers: registers.into_iter().collect(),
                         age,
                         lived,
                     })

@@ -101,7 +101,7 @@ pub(super) fn from_whole(whole: wire::Whole) -> Result<Message, DecodeError> {
         .into_iter()
         .map(|answer| {
             let key = from_key(&answer.key)?;
-            let fragment = answer.fragment.map(from_fragment).transpose()?;
+            let fragment = answer.fragment.as_ref().map(from_fragment).transpose()?;
             if fragment
                 .as_ref()
                 .is_some_and(|fragment| fragment.key != key)

@@ -11,7 +11,7 @@ use super::greeting::millis;
 use super::{DecodeError, Message};
 use crate::key::Key;
 use crate::session::{
-    Birth, Content, Fragment, Name, Register, Said, Seen, Slot, Tombstone, Value, Write,
+    Birth, Content, Fragment, Name, Registers, Said, Seen, SlotRef, Tombstone, ValueRef, Write,
 };
 use crate::version::{Dot, Incarnation, Vector, Version};
 
@@ -163,24 +163,20 @@ fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
 }
 
 #[cfg(test)]
-fn to_register(entry: &(Slot, Register), head: &WriteHead<'_>) -> wire::Register {
-    let (slot, Register { version, value }) = entry;
+fn to_register(said: Seen<'_>, head: &WriteHead<'_>) -> wire::Register {
     let mut register = wire::Register::default();
-    match slot {
-        Slot::Property(number) => register.property = Some(*number),
-        Slot::Principal => {}
-        Slot::Attribute(name) => {
-            register.attribute = Some(Bytes::copy_from_slice(name.as_str().as_bytes()));
-        }
+    match said.slot {
+        SlotRef::Property(number) => register.property = Some(number),
+        SlotRef::Principal => {}
+        SlotRef::Attribute(name) => register.attribute = Some(Bytes::copy_from_slice(name)),
     }
-    (register.fence, register.revision, register.writer) = head.version(*version);
-    register.value = value
-        .as_ref()
-        .map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    (register.fence, register.revision, register.writer) = head.version(said.version);
+    let value = said.value.map(ValueRef::as_bytes);
+    register.value = value.map(Bytes::copy_from_slice);
     register
 }
 
-pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, DecodeError> {
+pub(super) fn from_fragment(fragment: &wire::Fragment) -> Result<Fragment, DecodeError> {
     let key = from_key(&fragment.key)?;
     let age = Duration::from_millis(fragment.age_ms);
     let generation = fragment.generation;
@@ -231,13 +227,14 @@ pub(super) fn from_fragment(fragment: wire::Fragment) -> Result<Fragment, Decode
     }
     let mut registers = fragment
         .registers
-        .into_iter()
+        .iter()
         .map(|register| from_register(register, writer, named))
         .collect::<Result<Vec<_>, _>>()?;
-    registers.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    if registers.windows(2).any(|two| two[0].0 == two[1].0) {
+    registers.sort_unstable_by_key(|register| register.slot);
+    if registers.windows(2).any(|two| two[0].slot == two[1].slot) {
         return Err(DecodeError::Malformed);
     }
+    let registers = Registers::pack(registers.iter().copied());
     let write = Write {
         birth,
         seen,
@@ -266,17 +263,17 @@ fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, De
 }
 
 fn from_register(
-    register: wire::Register,
+    register: &wire::Register,
     writer: Incarnation,
     named: Option<Version>,
-) -> Result<(Slot, Register), DecodeError> {
-    let slot = match (register.attribute, register.property) {
+) -> Result<Seen<'_>, DecodeError> {
+    let slot = match (&register.attribute, register.property) {
         (Some(name), None) => {
-            let name = str::from_utf8(&name).ok().and_then(Name::new);
-            Slot::Attribute(name.ok_or(DecodeError::Malformed)?)
+            let is_name = str::from_utf8(name).is_ok_and(Name::is_one);
+            SlotRef::Attribute(is_name.then_some(&**name).ok_or(DecodeError::Malformed)?)
         }
-        (None, Some(number)) => Slot::Property(number),
-        (None, None) => Slot::Principal,
+        (None, Some(number)) => SlotRef::Property(number),
+        (None, None) => SlotRef::Principal,
         (Some(_), Some(_)) => return Err(DecodeError::Malformed),
     };
     let version = if register.revision == 0 {
@@ -288,13 +285,11 @@ fn from_register(
         };
         version(register.fence, register.revision, writer)?
     };
-    Ok((
+    Ok(Seen {
         slot,
-        Register {
-            version,
-            value: register.value.map(|bytes| Value::new(&bytes)),
-        },
-    ))
+        version,
+        value: register.value.as_deref().map(ValueRef::Raw),
+    })
 }
 
 pub(super) fn from_fragments(message: wire::Fragments) -> Result<Message, DecodeError> {
@@ -303,7 +298,7 @@ pub(super) fn from_fragments(message: wire::Fragments) -> Result<Message, Decode
     }
     let fragments = message
         .fragments
-        .into_iter()
+        .iter()
         .map(from_fragment)
         .collect::<Result<_, _>>()?;
     Ok(Message::Fragments {
