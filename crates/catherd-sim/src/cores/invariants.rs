@@ -17,6 +17,9 @@ use crate::history::Process;
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     sessions: HashMap<Key, Session, ByKey>,
+    /// Whether copies forget removals after the first: a write that did not know of one that was
+    /// forgotten wins over it.
+    forgets_removals: bool,
     /// How often something did not hold.
     pub(super) broken: usize,
     /// Tombstones that processes have to fetch: they met them at members.
@@ -28,6 +31,7 @@ struct Session {
     birth: Birth,
     writes: BTreeMap<(Incarnation, u64), Vec<Written>>,
     removals: Vec<(Slot, Version)>,
+    forgets_removals: bool,
 }
 
 #[derive(Debug)]
@@ -41,12 +45,20 @@ struct Written {
 type Broken = (&'static str, String);
 
 impl Truth {
+    pub(super) fn new(forgets_removals: bool) -> Self {
+        Self {
+            forgets_removals,
+            ..Self::default()
+        }
+    }
+
     /// A session begins under a key that is drawn once.
     pub(super) fn born(&mut self, key: Key, birth: Birth) {
         let session = Session {
             birth,
             writes: BTreeMap::new(),
             removals: Vec::new(),
+            forgets_removals: self.forgets_removals,
         };
         let before = self.sessions.insert(key, session);
         assert!(before.is_none(), "keys are drawn once");
@@ -202,8 +214,9 @@ impl Session {
             }
             let news = self.writes.range((writer, from + 1)..=(writer, revision));
             for written in news.flat_map(|(_, written)| written) {
+                let may_be_forgotten = self.forgets_removals && written.hash.is_none();
                 let is_here = match after.version(&written.slot) {
-                    Some(version) => version >= written.version,
+                    Some(version) => version >= written.version || may_be_forgotten,
                     None => {
                         written.hash.is_none()
                             || self.was_removed(&written.slot, written.version, after)

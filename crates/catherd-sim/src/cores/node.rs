@@ -309,7 +309,7 @@ impl Node {
             membership: Membership::new(config, myself, start),
             table: PlainTable::new(DigestKey::new(CLUSTER)),
             rules: Rules {
-                removals_kept: if seed.is_multiple_of(3) { 1 } else { 64 },
+                removals_kept: if forgets_removals(seed) { 1 } else { 64 },
                 ..Rules::default()
             },
             frequency,
@@ -509,4 +509,9 @@ pub(super) fn at(address: SocketAddr) -> Number {
 /// How long the end of a session is remembered.
 pub(super) fn tombstone_life(limit: Option<Duration>) -> Duration {
     Tombstone::life_for(limit)
+}
+
+/// Whether copies of this run keep one removal and forget the others.
+pub(super) fn forgets_removals(seed: u64) -> bool {
+    seed.is_multiple_of(3)
 }

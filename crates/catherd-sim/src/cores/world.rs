@@ -14,7 +14,7 @@ use catherd::core::version::Incarnation;
 
 use super::invariants::Truth;
 use super::network::Network;
-use super::node::Node;
+use super::node::{Node, forgets_removals};
 use super::queue::{Event, Queue};
 use crate::Run;
 use crate::fault::Node as Number;
@@ -82,7 +82,7 @@ impl World {
             network: Network::new(plan.seed),
             places: (0..plan.settings.nodes).map(place).collect(),
             processes: BTreeMap::new(),
-            truth: Truth::default(),
+            truth: Truth::new(forgets_removals(plan.seed)),
             equal_at: (0, 0),
             random: Random::derived(plan.seed, 5),
             history: History::default(),
