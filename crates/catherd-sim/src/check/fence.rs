@@ -6,15 +6,31 @@ use std::time::Duration;
 
 use super::Violation;
 use super::lineage::Lineages;
+use super::survival::Survival;
 use crate::history::{Happened, History, Number, Operation, Process, READER, Subject};
 
-pub(super) fn check(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
-    in_the_end(history, lineages, found);
-    at_all_times(history, lineages, found);
+pub(super) fn check(
+    history: &History,
+    (lineages, survival): (&Lineages, &Survival<'_>),
+    found: &mut Vec<Violation>,
+) {
+    in_the_end(history, (lineages, survival), found);
+    at_all_times(history, (lineages, survival), found);
+}
+
+/// Whether a process lived until `until` that had what was written: else it did not lose, it was
+/// lost.
+fn lives(survival: &Survival<'_>, written: &Operation, until: Duration) -> bool {
+    let copies = written.answer().map(|(_, copies)| copies);
+    copies.is_none_or(|copies| survival.holds(copies, written.ended, until))
 }
 
 /// What a client saw on a node that had it is not replaced, for that client, by what loses to it.
-fn at_all_times(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+fn at_all_times(
+    history: &History,
+    (lineages, survival): (&Lineages, &Survival<'_>),
+    found: &mut Vec<Violation>,
+) {
     let mut clients: BTreeMap<(usize, Subject), Last<'_>> = BTreeMap::new();
     for operation in &history.operations {
         let (Some((flags, _)), Some(ran)) = (operation.answer(), &operation.ran) else {
@@ -39,7 +55,8 @@ fn at_all_times(history: &History, lineages: &Lineages, found: &mut Vec<Violatio
                 };
                 let is_either = is_before(winner, loser) || is_before(loser, winner);
                 let is_ours = winner.subject == loser.subject && winner.process != loser.process;
-                if is_ours && !is_either && should_lose(history, winner, loser) {
+                let is_there = || lives(survival, loser, operation.began);
+                if is_ours && !is_either && should_lose(history, winner, loser) && is_there() {
                     found.push(won(winner, loser, name));
                 }
             }
@@ -79,7 +96,11 @@ fn won(winner: &Operation, loser: &Operation, name: &str) -> Violation {
     }
 }
 
-fn in_the_end(history: &History, lineages: &Lineages, found: &mut Vec<Violation>) {
+fn in_the_end(
+    history: &History,
+    (lineages, survival): (&Lineages, &Survival<'_>),
+    found: &mut Vec<Violation>,
+) {
     let reads = history
         .operations
         .iter()
@@ -117,7 +138,7 @@ fn in_the_end(history: &History, lineages: &Lineages, found: &mut Vec<Violation>
                         .contains(&winner.number)
             });
             for loser in losers {
-                if should_lose(history, winner, loser) {
+                if should_lose(history, winner, loser) && lives(survival, loser, read.began) {
                     found.push(won(winner, loser, name));
                 }
             }

@@ -58,7 +58,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     gone::check(history, &survival, &mut found);
     durable::check(plan, history, (&lineages, &survival), &mut found);
     lag::check(plan, history, (&lineages, &survival), &mut found);
-    fence::check(history, &lineages, &mut found);
+    fence::check(history, (&lineages, &survival), &mut found);
     expire::check(plan, history, &lineages, &mut found);
     found
 }

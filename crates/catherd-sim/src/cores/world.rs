@@ -221,8 +221,11 @@ impl World {
         let ready = view
             .everyone()
             .filter(|member| member.is_ready() || member.incarnation == view.myself.incarnation);
-        let mut ready: Vec<_> = ready
-            .filter_map(|member| self.processes.get(&member.incarnation).copied())
+        let processes = ready.filter_map(|member| self.processes.get(&member.incarnation));
+        // Whoever has ended may be in the view for a moment more.
+        let mut ready: Vec<_> = processes
+            .copied()
+            .filter(|it| self.is_running(*it))
             .collect();
         ready.sort_unstable();
         ready
