@@ -12,6 +12,7 @@ use catherd::testing::Network;
 use catherd::{Cluster, Event, Manager, Session};
 use farm::{A, B, Node, attributes, meet, two_with};
 use http::StatusCode;
+use tokio::time::Instant;
 
 fn app() -> Router {
     async fn cycle(Extension(session): Extension<Session>) -> String {
@@ -36,6 +37,23 @@ async fn a_write_is_on_the_other_node_before_the_response_is() {
     let read = b.call("GET", "/shop/color", Some(&cookie)).await;
     assert_eq!((read.status, &*read.text), (StatusCode::OK, "red"));
     assert_eq!(read.cookie, Some(format!("{}.B", made.text)));
+}
+
+/// By the network's clock, which no load of the machine moves.
+#[tokio::test(start_paused = true)]
+async fn who_starts_beside_a_ready_member_waits_for_no_heartbeat() {
+    const HEARTBEAT: Duration = Duration::from_millis(500);
+    let network = Network::new(1);
+    let took = |since: Instant| since.elapsed();
+    let began = Instant::now();
+    let a = Node::start(&network.host(A), "A", "one", app()).await;
+    a.cluster.ready().await;
+    assert!(took(began) >= 2 * HEARTBEAT, "alone it has to listen");
+    let began = Instant::now();
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    b.cluster.ready().await;
+    assert!(took(began) < HEARTBEAT, "{:?}", took(began));
+    b.sees(&["A"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@
 
 mod axum;
 mod connection;
+mod echo;
 mod figures;
 mod life;
 mod load;
@@ -121,6 +122,8 @@ impl Bench<'_> {
             cells = matrix::run(&setups, &self.plan, &mut self.rows)?;
             self.problems
                 .extend(setups.iter().filter_map(matrix::agreement));
+            drop(setups);
+            self.measure("a round trip of the machine", || echo::run(rounds))?;
         }
         if wants(Part::Nodes) {
             self.measure("two to eight nodes", || spread::nodes(&binary, 3))?;
