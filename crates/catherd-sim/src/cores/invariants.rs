@@ -234,7 +234,9 @@ impl Session {
     fn was_removed(&self, slot: &Slot, version: Version, by: &State) -> bool {
         let mut removals = self.removals.iter();
         removals.any(|(other, removal)| {
-            other == slot && *removal > version && by.seen().covers(removal.dot())
+            // One that came above what was seen takes effect at once, and may be forgotten at once.
+            let is_known = self.forgets_removals || by.seen().covers(removal.dot());
+            other == slot && *removal > version && is_known
         })
     }
 }
