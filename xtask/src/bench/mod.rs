@@ -131,6 +131,9 @@ impl Bench<'_> {
         if wants(Part::Transfer) {
             self.measure("state transfer", || transfer::run(&binary, rounds))?;
         }
+        if wants(Part::Million) {
+            self.measure("a million sessions", || transfer::million(&binary))?;
+        }
         if wants(Part::Wire) {
             self.measure("bytes on the wire", || spread::wire(&binary))?;
         }

@@ -53,6 +53,8 @@ pub(super) enum Part {
     Matrix,
     /// State transfer of 100 000 sessions, and their memory
     Transfer,
+    /// State transfer of a million sessions, against 100 000
+    Million,
     /// Bytes on the wire (takes root)
     Wire,
     /// From SIGKILL to gone from every view

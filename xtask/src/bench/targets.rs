@@ -207,6 +207,7 @@ fn of_measures(measures: &[Measure]) -> Vec<Target> {
     let mut targets = vec![
         target(transfer::TIME, Bound::AtMost(600.0), " ms"),
         target(transfer::KEPT, Bound::AtLeast(0.5), ""),
+        target(transfer::MILLION, Bound::AtMost(1.2), ""),
         target(transfer::OWNER, Bound::AtMost(1400.0), " bytes"),
         target(transfer::REPLICA, Bound::AtMost(1400.0), " bytes"),
     ];

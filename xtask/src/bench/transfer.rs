@@ -15,6 +15,8 @@ pub(super) const SESSIONS: usize = 100_000;
 const SIZE: usize = 1000;
 
 pub(super) const TIME: &str = "100 000 sessions of 1 kB to a starting node: what they add";
+pub(super) const MILLION: &str =
+    "a session to a starting node: time, of a million against of 100 000";
 pub(super) const OWNER: &str = "memory a session of 1 kB, owner";
 pub(super) const REPLICA: &str = "memory a session of 1 kB, replica";
 pub(super) const KEPT: &str = "16 users on the donor, during a transfer of 100 000: rate kept";
@@ -81,6 +83,40 @@ pub(super) fn run(binary: &Path, rounds: usize) -> Result<Vec<Measure>, String> 
         Measure::new(KEPT, "", kept),
         Measure::new(OWNER, "bytes", vec![owner]),
         Measure::new(REPLICA, "bytes", vec![replica]),
+    ])
+}
+
+/// The start of a node beside one with a million sessions, and what a session of them takes against
+/// one of 100 000.
+pub(super) fn million(binary: &Path) -> Result<Vec<Measure>, String> {
+    const MANY: usize = 10 * SESSIONS;
+    const ROUNDS: usize = 3;
+    let farm = Farm::new(binary);
+    let a = configured(farm.node("A")).start();
+    let target = Target::write(([127, 0, 0, 1], a.http_port()).into(), SIZE);
+    let join = || {
+        let begin = Instant::now();
+        let b = configured(farm.node("B")).start();
+        let took = millis(begin.elapsed());
+        let is_whole = b.digest("/bench") == a.digest("/bench");
+        b.stop();
+        a.wait_for_members(&[]);
+        if is_whole {
+            Ok(took)
+        } else {
+            Err("a node was ready without all sessions".to_owned())
+        }
+    };
+    let joins = || (0..ROUNDS).map(|_| join()).collect::<Result<Vec<_>, _>>();
+    load::create(&target, SESSIONS)?;
+    let few = median(joins()?);
+    load::create(&target, MANY - SESSIONS)?;
+    let many = joins()?;
+    let times = (MANY / SESSIONS) as f64;
+    let ratio = many.iter().map(|many| many / times / few).collect();
+    Ok(vec![
+        Measure::new("start beside a member with a million sessions", "ms", many),
+        Measure::new(MILLION, "", ratio),
     ])
 }
 
