@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use catherd::core::key::Key;
+use catherd::core::table::Table as _;
 use catherd::core::version::Incarnation;
 
 use super::clients::read_everything;
@@ -124,10 +125,9 @@ impl World {
             if !node.table.has_true_digests(node.clock.time(self.now)) {
                 return Some(format!("{} keeps digests that are not so", node.name));
             }
-            // What is kept for a member that is missing is served nowhere.
-            let is_kept = |key: &Key| node.sides.get(key).is_some_and(|it| it.is_kept);
-            let keys = node.table.keys();
-            let count = keys.iter().filter(|key| !is_kept(key)).count();
+            // What is idle is served nowhere, and goes when its time has come here.
+            let is_held = |key: &&Key| node.table.summary(**key).0 != 0;
+            let count = node.table.keys().iter().filter(is_held).count();
             let digests = (node.table.digests().total(), count);
             if *total.get_or_insert(digests) != digests {
                 let first = total.unwrap_or_default();

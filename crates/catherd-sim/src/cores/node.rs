@@ -116,8 +116,6 @@ pub(super) struct Beside {
     pub(super) served: bool,
     pub(super) requests: u32,
     pub(super) is_asked_about: bool,
-    /// An answer said that what a dead node had confirmed of it cannot be known.
-    pub(super) is_takeover_told: bool,
     /// How many members were declared gone when this node last wrote it.
     pub(super) gone_when_written: u32,
     /// It has ended here, and stays unserved for a missing member.

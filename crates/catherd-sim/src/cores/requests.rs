@@ -385,8 +385,10 @@ impl World {
             return;
         };
         let is_held = only_at.is_none_or(|only| only == process);
-        self.node(process).besides(key).is_takeover_told |= flags.takeover;
-        if flags.stale || flags.takeover || !is_held || self.is_told_to_another(process, key) {
+        if flags.takeover {
+            self.takeovers_told.insert(key);
+        }
+        if flags.stale || flags.takeover || !is_held || self.is_told_to_another(key, shown) {
             return;
         }
         let seen = self.live(process, key, |state| state.seen().clone());
@@ -399,11 +401,17 @@ impl World {
         }
     }
 
-    /// Where nobody waits for copies a crash may lose a write, and of several clients of a session
-    /// the first one that comes after it is told.
-    fn is_told_to_another(&mut self, process: Process, key: Key) -> bool {
+    /// What was confirmed may be lost where nobody waits for copies, or where all died that had it. Of
+    /// several clients of a session the first one that comes after it is told.
+    fn is_told_to_another(&self, key: Key, shown: &Vector) -> bool {
         let may_lose = !self.plan.settings.mode.is_synchronous();
-        may_lose && self.node(process).besides(key).is_takeover_told
+        let has_it = |entry: Option<&Entry>| {
+            let live = entry.and_then(Entry::live);
+            live.is_some_and(|state| shown.is_within(state.seen()))
+        };
+        let is_told = self.takeovers_told.contains(&key);
+        let mut running = self.places.iter().filter_map(|it| it.node.as_deref());
+        is_told && (may_lose || !running.any(|node| node.table.look(key, has_it)))
     }
 
     fn contents(&self, process: Process, key: Key) -> BTreeMap<String, Vec<Number>> {

@@ -1,7 +1,7 @@
 //! What the parts of a run share, and the tasks that act in it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -45,6 +45,8 @@ pub(super) struct World {
     /// Sessions that processes have to ask about, and those they have to fetch.
     pub(super) inquiries: Vec<(Process, Vec<Key>)>,
     pub(super) fillings: Vec<(Process, Incarnation, Vec<Key>)>,
+    /// Sessions of which an answer said that what a dead node had confirmed cannot be known.
+    pub(super) takeovers_told: BTreeSet<Key>,
     pub(super) is_over: bool,
     pub(super) clients: usize,
     pub(super) clients_done: usize,
@@ -91,6 +93,7 @@ impl World {
             woken: Vec::new(),
             inquiries: Vec::new(),
             fillings: Vec::new(),
+            takeovers_told: BTreeSet::new(),
             is_over: false,
             clients: 0,
             clients_done: 0,
