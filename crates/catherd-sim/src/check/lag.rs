@@ -27,7 +27,10 @@ pub(super) fn check(
         let Happened::Lagged(process, lags) = event else {
             continue;
         };
-        for lag in lags {
+        for lag in lags
+            .iter()
+            .filter(|lag| !has_ended(history, lag.member, *at))
+        {
             let went = |it: &&Operation| went(it, *process, lag, *at);
             let is_lost = |operation: &&Operation| {
                 let lineage = &lineages.subjects[&operation.subject];
@@ -54,6 +57,13 @@ pub(super) fn check(
             }
         }
     }
+}
+
+/// Whether a member was no more when another ended, though that one had not heard of it yet. A
+/// machine that was put back in time counts as one that has: it held nothing then.
+fn has_ended(history: &History, member: Process, by: Duration) -> bool {
+    let mut events = history.events.iter();
+    events.any(|(at, event)| *at <= by && *event == Happened::Ended(member))
 }
 
 /// Whether the operation was confirmed by the process before its end, and went to this member.
