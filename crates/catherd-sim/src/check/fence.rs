@@ -164,8 +164,14 @@ fn should_lose(history: &History, winner: &Operation, loser: &Operation) -> bool
         return false;
     };
     let is_of_before = |at: Duration| at >= gone_at && at <= winner.ended.max(loser.ended);
+    // A machine that is put back in time lost what it held, and knows still whom it had declared
+    // gone: it raises the fence with its first write.
+    let mut events = history.events.iter();
+    let was_put_back =
+        events.any(|(at, event)| *event == Happened::Ended(late) && *at <= winner.began);
+    let is_late = |by: Process| by == late || (was_put_back && by.node == late.node);
     !history.events.iter().any(|(at, event)| match event {
-        Happened::Gone(by, _) => *by == late && *at <= winner.ended,
+        Happened::Gone(by, _) => is_late(*by) && *at <= winner.ended,
         Happened::Met(by, who) => (*by == late || *who == late) && is_of_before(*at),
         Happened::Started(_)
         | Happened::Ready(..)

@@ -96,28 +96,27 @@ pub(super) fn check(
     }
 }
 
-/// When each process said of a session that what a dead node had confirmed cannot be known.
+/// When it was said of a session that what a dead node had confirmed cannot be known.
 ///
 /// Where nobody waits for copies a crash may lose a write. Of several clients of a session the first
 /// one that comes after it is told.
-struct Told(BTreeMap<(Process, Subject), Vec<Duration>>);
+struct Told(BTreeMap<Subject, Vec<Duration>>);
 
 impl Told {
     fn of(history: &History) -> Self {
-        let mut told: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut told: BTreeMap<Subject, Vec<Duration>> = BTreeMap::new();
         for operation in &history.operations {
             if operation.answer().is_some_and(|(flags, _)| flags.takeover) {
-                let of = (operation.process, operation.subject);
-                told.entry(of).or_default().push(operation.began);
+                let of = told.entry(operation.subject).or_default();
+                of.push(operation.began);
             }
         }
         Self(told)
     }
 
-    /// Whether a client was told there between these two, or at the same time.
+    /// Whether a client was told between these two, or at the same time.
     fn is_told(&self, operation: &Operation, since: Duration) -> bool {
-        let of = (operation.process, operation.subject);
-        let mut told = self.0.get(&of).into_iter().flatten();
+        let mut told = self.0.get(&operation.subject).into_iter().flatten();
         told.any(|at| (since..=operation.ended).contains(at))
     }
 }
