@@ -292,7 +292,7 @@ async fn a_stopped_member_is_waited_for_until_a_probe_finds_it_gone() {
     let (a, _b) = two(&network).await;
     let cookie = red(&a).await;
     network.pause(B);
-    let before = tokio::time::Instant::now();
+    let before = Instant::now();
     let slow = a.call("POST", "/shop/color/blue", Some(&cookie)).await;
     let took = before.elapsed();
     assert_eq!(slow.degraded.as_deref(), Some("durability"));
