@@ -106,7 +106,8 @@ impl Told {
     fn of(history: &History) -> Self {
         let mut told: BTreeMap<Subject, Vec<Duration>> = BTreeMap::new();
         for operation in &history.operations {
-            if operation.answer().is_some_and(|(flags, _)| flags.takeover) {
+            // Who left before the answer may have been the one who was told.
+            if operation.answer().is_none_or(|(flags, _)| flags.takeover) {
                 let of = told.entry(operation.subject).or_default();
                 of.push(operation.began);
             }

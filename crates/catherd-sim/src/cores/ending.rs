@@ -119,7 +119,9 @@ impl World {
                 .keys()
                 .into_iter()
                 .find(|key| self.is_behind(node.process, *key));
-            if let Some(key) = behind {
+            // Where nobody waits for copies, what a copy has heard of may have died with its writer.
+            let is_promised = self.plan.settings.mode.is_synchronous();
+            if let Some(key) = behind.filter(|_| is_promised) {
                 return Some(format!("{} is behind in {key}", node.name));
             }
             if !node.table.has_true_digests(node.clock.time(self.now)) {
