@@ -179,9 +179,11 @@ fn put_register(out: &mut dyn Out, register: Seen<'_>, head: &WriteHead<'_>) {
 trait Out {
     fn slice(&mut self, bytes: &[u8]);
     fn varint(&mut self, number: u64);
+    /// Puts a length, and what has that length.
+    fn sized(&mut self, put: &dyn Fn(&mut dyn Out));
 }
 
-impl Out for BytesMut {
+impl<B: BufMut> Out for B {
     fn slice(&mut self, bytes: &[u8]) {
         self.put_slice(bytes);
     }
@@ -189,15 +191,10 @@ impl Out for BytesMut {
     fn varint(&mut self, number: u64) {
         encode_varint(number, self);
     }
-}
 
-impl Out for Vec<u8> {
-    fn slice(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-
-    fn varint(&mut self, number: u64) {
-        encode_varint(number, self);
+    fn sized(&mut self, put: &dyn Fn(&mut dyn Out)) {
+        self.varint(len_of(put) as u64);
+        put(self);
     }
 }
 
@@ -210,6 +207,13 @@ impl Out for Count {
 
     fn varint(&mut self, number: u64) {
         self.0 += encoded_len_varint(number);
+    }
+
+    /// Whoever counts needs the length behind what it is the length of: goes over it once.
+    fn sized(&mut self, put: &dyn Fn(&mut dyn Out)) {
+        let before = self.0;
+        put(self);
+        self.varint((self.0 - before) as u64);
     }
 }
 
@@ -262,11 +266,10 @@ fn bytes(out: &mut dyn Out, tag: u32, bytes: &[u8]) {
     out.slice(bytes);
 }
 
-/// What is in it is gone over once more to be counted: nesting is four deep.
+/// What is in it is gone over once more for each level that it is in, to be counted.
 fn nested(out: &mut dyn Out, tag: u32, put: &dyn Fn(&mut dyn Out)) {
     key(out, tag, LENGTH_DELIMITED);
-    out.varint(len_of(put) as u64);
-    put(out);
+    out.sized(put);
 }
 
 #[cfg(test)]
