@@ -517,8 +517,8 @@ impl Link {
                 }
             }
             inner.outbox.written(now);
-            let gathers = inner.outbox.last_write_frames() > 1;
-            self.gathers.store(gathers, Ordering::Relaxed);
+            self.gathers
+                .store(inner.outbox.gathers(), Ordering::Relaxed);
         }
     }
 

@@ -130,8 +130,8 @@ pub struct Outbox {
     measured: Option<(u64, Time)>,
     round_trip: Option<Duration>,
     queued_for: Duration,
-    /// How many numbered frames were given out together at last.
-    last_write_frames: usize,
+    /// Several numbered frames were given out together at last.
+    gathers: bool,
     counters: Counters,
 }
 
@@ -220,7 +220,7 @@ impl Outbox {
             measured: None,
             round_trip: None,
             queued_for: Duration::ZERO,
-            last_write_frames: 0,
+            gathers: false,
             counters: Counters::default(),
         }
     }
@@ -358,7 +358,7 @@ impl Outbox {
             self.queued_for = queued_for.unwrap_or(self.queued_for);
             let frames = self.written.len() - written_before;
             if frames > 0 {
-                self.last_write_frames = frames;
+                self.gathers = frames > 1;
             }
         }
         let len = out.len() - before;
@@ -398,9 +398,10 @@ impl Outbox {
         }
     }
 
-    /// How many numbered frames the last write had that had any; 0 before the first.
-    pub fn last_write_frames(&self) -> usize {
-        self.last_write_frames
+    /// Whether the last write that had numbered frames had several: then it is worth a moment to
+    /// let others queue theirs before the next one.
+    pub fn gathers(&self) -> bool {
+        self.gathers
     }
 
     /// What has become of a frame; `None` while it is to be waited for.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::{MemberEvent, Met};
+use super::super::{MemberEvent, Membership, Met};
 use super::cluster::{Cluster, FREQUENCY};
 use super::single::{at, heartbeat, hello, incarnation, meet, single, welcome};
 use crate::message::{HEARD_MAX, Heartbeat, MemberState, Welcome};
+use crate::version::Incarnation;
 
 #[test]
 fn a_second_node_and_the_first_are_members_of_each_other_within_milliseconds() {
@@ -115,17 +116,23 @@ fn heartbeats_that_are_lost_delay_a_join_and_no_more() {
     }
 }
 
-#[test]
-fn who_was_welcomed_by_a_ready_member_and_has_met_whom_it_hears_waits_for_nobody() {
+/// Welcomed by b, which is ready and hears these.
+fn welcomed_by_who_hears(heard: Vec<Incarnation>) -> Membership {
     let mut core = single();
     let b = Welcome {
         state: MemberState::Ready,
-        heard: vec![incarnation(1), incarnation(3)],
+        heard,
         ..welcome("b", 2)
     };
     core.handle_hello(at(1), &hello("b", 2)).unwrap();
     assert_eq!(core.met(), Met::NotAll, "b was heard");
     assert!(core.handle_welcome(at(2), incarnation(2), &b));
+    core
+}
+
+#[test]
+fn who_was_welcomed_by_a_ready_member_and_has_met_whom_it_hears_waits_for_nobody() {
+    let mut core = welcomed_by_who_hears(vec![incarnation(1), incarnation(3)]);
     assert_eq!(core.met(), Met::AllHeard, "b hears c");
     meet(&mut core, at(3), "c", 3);
     assert_eq!(core.met(), Met::Everybody);
@@ -141,14 +148,7 @@ fn among_those_that_start_nobody_knows_whether_there_are_more() {
 
 #[test]
 fn who_hears_as_many_as_it_may_name_may_hear_more() {
-    let mut core = single();
-    let b = Welcome {
-        state: MemberState::Ready,
-        heard: vec![incarnation(1); HEARD_MAX],
-        ..welcome("b", 2)
-    };
-    core.handle_hello(at(1), &hello("b", 2)).unwrap();
-    assert!(core.handle_welcome(at(2), incarnation(2), &b));
+    let core = welcomed_by_who_hears(vec![incarnation(1); HEARD_MAX]);
     assert_eq!(core.met(), Met::AllHeard);
 }
 
