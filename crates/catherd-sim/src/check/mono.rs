@@ -79,7 +79,9 @@ pub(super) fn check(
         };
         let last = clients.entry(client).or_default();
         let is_held = last.only_at.is_none_or(|only| only == operation.process);
-        let is_told = may_lose && told.is_told(operation, last.held.1);
+        let may_be_lost =
+            || may_lose || !survival.holds(&last.held.0, last.held.1, operation.began);
+        let is_told = told.is_told(operation, last.held.1) && may_be_lost();
         if !flags.stale && !flags.takeover && is_held && !is_told {
             compare(operation, ran, last, lineage, found);
         }
@@ -98,8 +100,8 @@ pub(super) fn check(
 
 /// When it was said of a session that what a dead node had confirmed cannot be known.
 ///
-/// Where nobody waits for copies a crash may lose a write. Of several clients of a session the first
-/// one that comes after it is told.
+/// A write may be lost where nobody waits for copies, or where all died that had it. Of several
+/// clients of a session the first one that comes after it is told.
 struct Told(BTreeMap<Subject, Vec<Duration>>);
 
 impl Told {
