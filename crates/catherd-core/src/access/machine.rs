@@ -3,7 +3,7 @@
 use super::verdict::{Flags, Takeover, Verdict};
 use crate::membership::{Member, View};
 use crate::planted::{Bug, is_planted};
-use crate::session::Entry;
+use crate::session::{Entry, Gap};
 use crate::time::Time;
 use crate::version::Incarnation;
 
@@ -67,8 +67,8 @@ pub enum Here {
     Absent,
     /// A live copy.
     Live {
-        /// Whether a write is known to be missing.
-        is_behind: bool,
+        /// A write is known to be missing, and it is not known that nobody has it.
+        gap: Option<Gap>,
         /// Whether it is idle beyond its limit, without a request in it: then it is not served,
         /// unless another node used it more recently.
         is_idle: bool,
@@ -82,14 +82,21 @@ pub enum Here {
 }
 
 impl Here {
-    /// What this entry is to a request. `has_request`: there is one in the session already;
-    /// `was_served`: this incarnation has shown it to a client.
-    pub fn of(entry: Option<&Entry>, now: Time, has_request: bool, was_served: bool) -> Self {
+    /// What this entry is to a request. `arrivals`: how often a member has come into the view of
+    /// this node; `has_request`: there is one in the session already; `was_served`: this
+    /// incarnation has shown it to a client.
+    pub fn of(
+        entry: Option<&Entry>,
+        now: Time,
+        arrivals: u32,
+        has_request: bool,
+        was_served: bool,
+    ) -> Self {
         match entry {
             None => Self::Absent,
             Some(Entry::Ended { .. }) => Self::Ended,
             Some(Entry::Live(state)) => Self::Live {
-                is_behind: state.is_behind(),
+                gap: state.gap(arrivals),
                 is_idle: state.is_idle(now) && !has_request,
                 was_served,
                 owner: state.highest().map(|version| version.writer),
@@ -252,12 +259,10 @@ impl<'a> Access<'a> {
 
     fn verdict(&self, now: &Moment<'_>) -> Verdict {
         let is_silent = self.silent_in_view(now).next().is_some();
-        let (is_behind, is_idle) = match now.here {
-            Here::Ended => return self.serve(false, false, None),
-            Here::Absent => (false, true),
-            Here::Live {
-                is_behind, is_idle, ..
-            } => (is_behind, is_idle),
+        let (gap, is_idle) = match now.here {
+            Here::Ended => return self.serve(false, Flags::default()),
+            Here::Absent => (None, true),
+            Here::Live { gap, is_idle, .. } => (gap.filter(|_| !is_idle), is_idle),
         };
         let is_complete = self.is_all_here(now);
         let is_taken_over =
@@ -266,15 +271,20 @@ impl<'a> Access<'a> {
         // no takeover.
         let is_told = !is_idle || !is_complete;
         let takeover = (is_taken_over && is_told).then_some(Takeover { is_complete });
-        self.serve(is_silent, is_silent || (is_behind && !is_idle), takeover)
+        let flags = Flags {
+            is_stale: is_silent || gap.is_some(),
+            takeover,
+            given_up: gap.filter(|_| !is_silent),
+        };
+        self.serve(is_silent, flags)
     }
 
     /// A gap that nobody can fill is no reason to refuse: it may never be filled.
-    fn serve(&self, is_silent: bool, is_stale: bool, takeover: Option<Takeover>) -> Verdict {
+    fn serve(&self, is_silent: bool, flags: Flags) -> Verdict {
         if is_silent && self.policy.refuses_stale {
             return Verdict::Refuse;
         }
-        Verdict::Serve(Flags { is_stale, takeover })
+        Verdict::Serve(flags)
     }
 
     /// Whether what the gone node had confirmed is certainly here: in a synchronous mode it is on
@@ -388,9 +398,7 @@ impl<'a> Access<'a> {
 fn is_complete(here: Here) -> Option<bool> {
     match here {
         Here::Absent => Some(false),
-        Here::Live {
-            is_behind, is_idle, ..
-        } => Some(!is_behind && !is_idle),
+        Here::Live { gap, is_idle, .. } => Some(gap.is_none() && !is_idle),
         Here::Ended => None,
     }
 }

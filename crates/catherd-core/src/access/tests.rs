@@ -7,12 +7,18 @@ use proptest::prelude::*;
 use super::{Access, Ask, Flags, Here, Moment, Policy, Step, Takeover, Verdict};
 use crate::membership::{Member, View};
 use crate::message::MemberState;
+use crate::session::Gap;
 use crate::version::Incarnation;
 
 const SYNCHRONOUS: Policy = Policy {
     rewrites_route: true,
     is_synchronous: true,
     refuses_stale: false,
+};
+
+const GAP: Gap = Gap {
+    told_of: 1,
+    arrivals: 2,
 };
 
 const ASYNCHRONOUS: Policy = Policy {
@@ -90,7 +96,7 @@ impl Sight {
 
 fn live(owner: &str, was_served: bool) -> Here {
     Here::Live {
-        is_behind: false,
+        gap: None,
         is_idle: false,
         was_served,
         owner: Some(node(owner)),
@@ -99,7 +105,7 @@ fn live(owner: &str, was_served: bool) -> Here {
 
 fn behind(owner: &str, was_served: bool) -> Here {
     Here::Live {
-        is_behind: true,
+        gap: Some(GAP),
         is_idle: false,
         was_served,
         owner: Some(node(owner)),
@@ -122,7 +128,20 @@ fn ask_about(members: &[&str], gone: &str) -> Step {
 
 fn served(is_stale: bool, takeover: Option<bool>) -> Step {
     let takeover = takeover.map(|is_complete| Takeover { is_complete });
-    Step::Done(Verdict::Serve(Flags { is_stale, takeover }))
+    Step::Done(Verdict::Serve(Flags {
+        is_stale,
+        takeover,
+        given_up: None,
+    }))
+}
+
+/// The same of a copy whose gap everybody was asked for in vain.
+fn given_up(takeover: Option<bool>) -> Step {
+    Step::Done(Verdict::Serve(Flags {
+        is_stale: true,
+        takeover: takeover.map(|is_complete| Takeover { is_complete }),
+        given_up: Some(GAP),
+    }))
 }
 
 const AS_IT_IS: (bool, Option<bool>) = (false, None);
@@ -277,7 +296,7 @@ fn a_takeover_is_over_when_the_client_comes_with_the_route_of_this_node() {
     let mut access = Access::new(ASYNCHRONOUS, Some("M"));
     assert!(matches!(sight.step(&mut access), Step::Ask(ask) if ask.members == [node("B")]));
     access.answered(node("B"), false, false);
-    assert_eq!(sight.step(&mut access), served(true, None));
+    assert_eq!(sight.step(&mut access), given_up(None));
 }
 
 #[test]
@@ -327,7 +346,7 @@ fn a_gap_that_nobody_can_fill_is_flagged_and_not_refused() {
     let mut access = Access::new(policy, Some("M"));
     assert_eq!(sight.step(&mut access), ask(&["B"]));
     access.answered(node("B"), false, false);
-    assert_eq!(sight.step(&mut access), served(true, None));
+    assert_eq!(sight.step(&mut access), given_up(None));
 }
 
 #[test]
@@ -367,7 +386,7 @@ fn a_member_that_left_the_view_instead_of_answering_is_gone_and_nothing_is_stale
 #[test]
 fn an_idle_copy_is_served_only_if_somebody_used_it_more_recently() {
     let idle = |was_served| Here::Live {
-        is_behind: false,
+        gap: None,
         is_idle: true,
         was_served,
         owner: Some(node("A")),
@@ -462,7 +481,7 @@ fn any_here() -> impl Strategy<Value = Here> {
         1 => Just(Here::Ended),
         6 => (any::<bool>(), prop::bool::weighted(0.2), any::<bool>(), owner).prop_map(
             |(is_behind, is_idle, was_served, owner)| Here::Live {
-                is_behind,
+                gap: is_behind.then_some(GAP),
                 is_idle,
                 was_served,
                 owner: owner.map(node),
@@ -560,13 +579,20 @@ proptest! {
         }
         prop_assert!(flags.is_stale || silent.is_empty(), "a silent member is said");
         prop_assert!(!policy.refuses_stale || silent.is_empty(), "or the request refused");
-        let Here::Live { is_behind, is_idle, was_served, .. } = sight.here else {
+        let Here::Live { gap, is_idle, was_served, .. } = sight.here else {
             // Nothing is served, and that may be an old answer.
             let is_complete = flags.takeover.is_some_and(|takeover| takeover.is_complete);
             prop_assert!(!is_complete, "nothing is taken over");
             return Ok(());
         };
-        prop_assert!(flags.is_stale || !is_behind || is_idle, "a gap is said");
+        prop_assert!(flags.is_stale || gap.is_none() || is_idle, "a gap is said");
+        // It is given up when everybody has been asked, and not before.
+        let was_asked = |member: &Member| asked.contains(&member.incarnation);
+        prop_assert_eq!(
+            flags.given_up,
+            gap.filter(|_| !is_idle && silent.is_empty()),
+        );
+        prop_assert!(flags.given_up.is_none() || sight.view.members.iter().all(was_asked));
         if flags.takeover.is_some_and(|takeover| takeover.is_complete) {
             prop_assert!(policy.is_synchronous && silent.is_empty());
             prop_assert!(sight.view.members.iter().all(|m| asked.contains(&m.incarnation)));

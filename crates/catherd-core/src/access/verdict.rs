@@ -1,5 +1,7 @@
 //! What comes of a request for a session.
 
+use crate::session::Gap;
+
 /// How a request goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
@@ -16,6 +18,10 @@ pub struct Flags {
     /// There may be newer data: a member in view did not answer in time, or a write is known to be
     /// missing and nobody who answered has it.
     pub is_stale: bool,
+    /// Every member in view was asked for what is missing, and nobody has it. It is to be
+    /// [noted on the copy](crate::session::State::give_up): the next request need not ask, and its
+    /// answer is no staler than any.
+    pub given_up: Option<Gap>,
     /// This node goes on with the session of a node that is gone. `None` as well once the client
     /// comes with this node's route, and where no session is served.
     pub takeover: Option<Takeover>,

@@ -329,6 +329,7 @@ impl Membership {
         }
         if is_met {
             self.is_view_stale = true;
+            self.arrivals += 1;
             self.missing.remove(&who.name);
             self.tell(MemberEvent::Added(who.clone()));
             if is_ready {

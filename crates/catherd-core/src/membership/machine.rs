@@ -50,6 +50,7 @@ pub struct Membership {
     /// Another process with this node's own name.
     pub(super) namesake: Option<Namesake>,
     pub(super) declared_gone: u32,
+    pub(super) arrivals: u32,
     pub(super) counters: MembershipCounters,
     pub(super) is_view_stale: bool,
     alone_at: Option<Time>,
@@ -90,6 +91,7 @@ impl Membership {
             missing: Missing::default(),
             namesake: None,
             declared_gone: 0,
+            arrivals: 0,
             counters: MembershipCounters::default(),
             is_view_stale: false,
             has_company: false,
@@ -172,6 +174,12 @@ impl Membership {
     /// another figure than the last one to the same copy raises the fence.
     pub fn declared_gone(&self) -> u32 {
         self.declared_gone
+    }
+
+    /// How often a member has come into the view, be it for the first time or again: whoever it is
+    /// may have what nobody had before.
+    pub fn arrivals(&self) -> u32 {
+        self.arrivals
     }
 
     /// The missing members, by name.

@@ -61,11 +61,7 @@ impl State {
         if fits {
             self.seen.merge(&write.seen);
         } else {
-            let told = self.told_mut();
-            told.merge(&write.seen);
-            for register in write.registers.iter() {
-                told.raise(register.version.dot());
-            }
+            self.hear_of(write);
         }
         self.settle_told();
         self.forget_removals(rules);

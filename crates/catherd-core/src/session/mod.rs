@@ -33,5 +33,5 @@ pub use merge::{Merged, Outcome};
 pub use principal::{Principal, PrincipalError};
 pub use registers::Registers;
 pub(crate) use registers::{Seen, SlotRef, ValueRef};
-pub use state::{Limit, Property, Rules, State};
+pub use state::{Gap, Limit, Property, Rules, State};
 pub use value::{Name, Register, Slot, Value};

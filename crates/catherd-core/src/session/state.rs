@@ -39,11 +39,24 @@ pub struct State {
 struct Rare {
     /// What fragments that did not fit spoke of. Empty, or not within `seen`.
     told: Vector,
+    /// How often `told` has grown.
+    told_of: u32,
+    /// The gap that nobody could fill.
+    given_up: Option<Gap>,
     /// Covers every removal that was forgotten, perhaps more: a fragment that starts before it
     /// must be whole.
     forgotten: Vector,
     /// Sorted by slot.
     dirty: Vec<(Slot, Option<Value>)>,
+}
+
+/// A gap in a copy, as a node saw it that set out to fill it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Gap {
+    /// How often the copy had heard of writes that it lacks.
+    pub(crate) told_of: u32,
+    /// How often a member had come into the node's view.
+    pub(crate) arrivals: u32,
 }
 
 static NOTHING: Vector = Vector::new();
@@ -315,6 +328,26 @@ impl State {
         !self.told().is_empty()
     }
 
+    /// The gap that is worth an inquiry: a write is known to be missing here, and it has not been
+    /// [given up](Self::give_up) since the node last heard of one, or since a member last came into
+    /// its view. `arrivals`: how often that has happened so far.
+    pub fn gap(&self, arrivals: u32) -> Option<Gap> {
+        let rare = self.rare.as_ref().filter(|_| self.is_behind())?;
+        let gap = Gap {
+            told_of: rare.told_of,
+            arrivals,
+        };
+        (rare.given_up != Some(gap)).then_some(gap)
+    }
+
+    /// Every member that was in view has been asked, and nobody has what is missing: it went with
+    /// whoever had it. The copy stays behind, and counts as none where copies are counted.
+    pub fn give_up(&mut self, gap: Gap) {
+        if let Some(rare) = self.rare.as_mut().filter(|rare| !rare.told.is_empty()) {
+            rare.given_up = Some(gap);
+        }
+    }
+
     /// Whether anything is set that no commit has taken.
     pub fn is_dirty(&self) -> bool {
         !self.dirty().is_empty()
@@ -411,8 +444,15 @@ impl State {
         self.rare.as_ref().map_or(&NOTHING, |rare| &rare.told)
     }
 
-    pub(super) fn told_mut(&mut self) -> &mut Vector {
-        &mut self.rare.get_or_insert_default().told
+    /// A fragment that does not fit speaks of writes that are missing here.
+    pub(super) fn hear_of(&mut self, write: &Write) {
+        let rare = self.rare.get_or_insert_default();
+        let before = rare.told.clone();
+        rare.told.merge(&write.seen);
+        for register in write.registers.iter() {
+            rare.told.raise(register.version.dot());
+        }
+        rare.told_of += u32::from(rare.told != before);
     }
 
     /// Covers every removal that was forgotten.
@@ -428,6 +468,7 @@ impl State {
     pub(super) fn tell_nothing(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.told = Vector::new();
+            rare.given_up = None;
         }
         self.tidy();
     }

@@ -496,3 +496,28 @@ fn a_tombstone_lives_twice_the_idle_limit_and_at_least_a_day() {
     assert_eq!(Tombstone::life_for(None), 30 * DAY);
     assert!(Tombstone::life_for(Some(Duration::MAX)) > 10_000 * DAY);
 }
+
+#[test]
+fn a_gap_that_was_given_up_is_sought_again_after_news_and_after_arrivals() {
+    let (mut a, mut b) = two_nodes();
+    assert_eq!(b.state().gap(0), None, "nothing is missing");
+    a.write("lost", "two");
+    let third = a.write("x", "three");
+    b.merge(&third);
+    let gap = b.state().gap(0).expect("the second is missing");
+    b.state_mut().give_up(gap);
+    assert!(b.state().is_behind(), "it is missing still");
+    assert_eq!(b.state().gap(0), None);
+    b.merge(&third);
+    assert_eq!(b.state().gap(0), None, "that was known");
+    assert!(b.state().gap(1).is_some(), "a member came into view");
+
+    b.merge(&a.write("x", "four"));
+    let news = b.state().gap(0).expect("the fourth is missing too");
+    b.state_mut().give_up(gap);
+    assert_eq!(b.state().gap(0), Some(news), "that was about less");
+    b.merge(&a.whole());
+    assert_eq!(b.state().gap(1), None, "somebody had it");
+    b.state_mut().give_up(news);
+    assert_eq!(b.state().seen(), a.state().seen());
+}

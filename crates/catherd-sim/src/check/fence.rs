@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Violation;
-use super::lineage::Lineages;
+use super::lineage::{Lineage, Lineages};
 use super::survival::Survival;
 use crate::history::{Happened, History, Number, Operation, Process, READER, Subject};
 
@@ -56,7 +56,11 @@ fn at_all_times(
                 let is_either = is_before(winner, loser) || is_before(loser, winner);
                 let is_ours = winner.subject == loser.subject && winner.process != loser.process;
                 let is_there = || lives(survival, loser, operation.began);
-                if is_ours && !is_either && should_lose(history, winner, loser) && is_there() {
+                if is_ours
+                    && !is_either
+                    && should_lose(history, lineage, winner, loser)
+                    && is_there()
+                {
                     found.push(won(winner, loser, name));
                 }
             }
@@ -138,7 +142,9 @@ fn in_the_end(
                         .contains(&winner.number)
             });
             for loser in losers {
-                if should_lose(history, winner, loser) && lives(survival, loser, read.began) {
+                if should_lose(history, lineage, winner, loser)
+                    && lives(survival, loser, read.began)
+                {
                     found.push(won(winner, loser, name));
                 }
             }
@@ -158,8 +164,16 @@ fn wrote(operation: &Operation, name: &str) -> bool {
 
 /// Whether the process of `winner` was gone for that of `loser` when it wrote, had not heard of
 /// anybody since, and had declared nobody gone.
-fn should_lose(history: &History, winner: &Operation, loser: &Operation) -> bool {
+fn should_lose(
+    history: &History,
+    lineage: &Lineage,
+    winner: &Operation,
+    loser: &Operation,
+) -> bool {
     let (late, noticed) = (winner.process, loser.process);
+    if has_fence_of_another(history, lineage, winner, loser) {
+        return false;
+    }
     let Some(gone_at) = gone_before(history, noticed, late, loser.began) else {
         return false;
     };
@@ -181,6 +195,41 @@ fn should_lose(history: &History, winner: &Operation, loser: &Operation) -> bool
         | Happened::Destroyed(..)
         | Happened::Broken(..) => false,
     })
+}
+
+/// Whether a third process, which had declared somebody gone, wrote what the winner had found and
+/// the loser had not: its fence may be as high as the loser's.
+fn has_fence_of_another(
+    history: &History,
+    lineage: &Lineage,
+    winner: &Operation,
+    loser: &Operation,
+) -> bool {
+    let has_declared = |by: Process, until: Duration| {
+        let mut events = history.events.iter();
+        events.any(|(at, event)| {
+            matches!(event, Happened::Gone(one, _) if *one == by) && *at <= until
+        })
+    };
+    let has_found = |finder: &Operation, write: &Operation| {
+        let (Some(found), Some(ran)) = (&finder.ran, &write.ran) else {
+            return false;
+        };
+        let mut names = ran.wrote.iter().map(|wrote| wrote.name.as_str());
+        names.any(|name| {
+            let last = found.found.get(name).and_then(|value| value.last());
+            last.is_some_and(|&last| {
+                last == write.number || lineage.ancestors(name, last).contains(&write.number)
+            })
+        })
+    };
+    let writes = history.operations.iter().filter(|write| {
+        let is_third = write.process != winner.process && write.process != loser.process;
+        is_third && write.subject == winner.subject && write.began <= winner.ended
+    });
+    writes
+        .filter(|write| has_found(winner, write) && !has_found(loser, write))
+        .any(|write| has_declared(write.process, write.ended))
 }
 
 /// When `by` last declared `who` gone before `when`.

@@ -25,6 +25,8 @@ struct Last {
     /// Who alone held it, if the answer said that it was not replicated: what its client saw there
     /// is not promised to be known anywhere else.
     only_at: Option<Process>,
+    /// Who showed it.
+    shown_by: Option<Process>,
     /// Who held what it saw then, and when that was.
     held: (Vec<Process>, Duration),
 }
@@ -37,7 +39,8 @@ pub(super) fn check(
     found: &mut Vec<Violation>,
 ) {
     let mut clients: BTreeMap<(usize, Subject), Last> = BTreeMap::new();
-    let (may_lose, told) = (!plan.settings.mode.is_synchronous(), Told::of(history));
+    let may_lose = !plan.settings.mode.is_synchronous();
+    let (told, showings) = (Told::of(history), Showings::of(history));
     for operation in &history.operations {
         if operation.client == READER {
             continue;
@@ -81,7 +84,11 @@ pub(super) fn check(
         let is_held = last.only_at.is_none_or(|only| only == operation.process);
         let may_be_lost =
             || may_lose || !survival.holds(&last.held.0, last.held.1, operation.began);
-        let is_told = told.is_told(operation, last.held.1) && may_be_lost();
+        let is_told = (told.is_told(operation, last.held.1)
+            || last
+                .shown_by
+                .is_some_and(|by| showings.hide(by, operation, last.held.1)))
+            && may_be_lost();
         if !flags.stale && !flags.takeover && is_held && !is_told {
             compare(operation, ran, last, lineage, found);
         }
@@ -93,6 +100,7 @@ pub(super) fn check(
                 .or_else(|| ran.key.clone())
                 .filter(|_| !ran.ended),
             only_at: flags.durability.then_some(operation.process),
+            shown_by: Some(operation.process),
             held: (copies.to_vec(), operation.ended),
         };
     }
@@ -121,6 +129,33 @@ impl Told {
     fn is_told(&self, operation: &Operation, since: Duration) -> bool {
         let mut told = self.0.get(&operation.subject).into_iter().flatten();
         told.any(|at| (since..=operation.ended).contains(at))
+    }
+}
+
+/// Which processes have shown a session, and when.
+///
+/// A route is a name. Once a later process of that name has shown the session to another of its
+/// clients, nothing tells their cookies apart.
+struct Showings(BTreeMap<Subject, Vec<(Process, Duration)>>);
+
+impl Showings {
+    fn of(history: &History) -> Self {
+        let mut showings: BTreeMap<Subject, Vec<(Process, Duration)>> = BTreeMap::new();
+        for operation in &history.operations {
+            if operation.ran.as_ref().is_some_and(|ran| ran.key.is_some()) {
+                let of = showings.entry(operation.subject).or_default();
+                of.push((operation.process, operation.began));
+            }
+        }
+        Self(showings)
+    }
+
+    /// Whether a later process of the same name as `by` has shown it since, and before the answer.
+    fn hide(&self, by: Process, operation: &Operation, since: Duration) -> bool {
+        let mut showings = self.0.get(&operation.subject).into_iter().flatten();
+        showings.any(|&(process, at)| {
+            process.node == by.node && process != by && (since..=operation.ended).contains(&at)
+        })
     }
 }
 

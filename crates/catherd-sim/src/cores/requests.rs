@@ -201,6 +201,12 @@ async fn access(me: &Me, key: Key, route: Option<&str>) -> Option<Flags> {
             AccessStep::Ask(ask) => ask,
             AccessStep::Done(Verdict::Refuse) => return None,
             AccessStep::Done(Verdict::Serve(flags)) => {
+                if let Some(gap) = flags.given_up {
+                    me.act(|world| {
+                        world.touch(process, key, |state| state.give_up(gap));
+                    })
+                    .await;
+                }
                 return Some(Flags {
                     stale: flags.is_stale,
                     takeover: flags.is_takeover_flagged(),
@@ -317,7 +323,8 @@ impl World {
         let node = self.node(process);
         let was_served = node.sides.get(&key).is_some_and(|beside| beside.served);
         let has_request = node.has_request(key);
-        let here = |entry: Option<&Entry>| Here::of(entry, time, has_request, was_served);
+        let arrivals = node.membership.arrivals();
+        let here = |entry: Option<&Entry>| Here::of(entry, time, arrivals, has_request, was_served);
         let here = node.table.look(key, here);
         let view = node.view();
         let owner_name = match here {

@@ -527,6 +527,7 @@ fn view_of(membership: &Membership) -> View {
         silent: names(|missing| !missing.has_ended),
         is_any_unmet: membership.is_any_unmet(),
         declared_gone: membership.declared_gone(),
+        arrivals: membership.arrivals(),
         pauses: membership.counters().pauses,
         is_leaving: membership.is_leaving(),
     }

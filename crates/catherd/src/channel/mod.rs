@@ -255,6 +255,8 @@ pub struct View {
     pub is_any_unmet: bool,
     /// How many members this node has declared gone after a failed probe, so far.
     pub declared_gone: u32,
+    /// How often a member has come into the view.
+    pub arrivals: u32,
     /// How often this node had to join again because it was stopped or put back in time.
     pub pauses: u64,
     /// Whether this node is leaving.
@@ -289,6 +291,7 @@ impl View {
             silent: Vec::new(),
             is_any_unmet: false,
             declared_gone: 0,
+            arrivals: 0,
             pauses: 0,
             is_leaving: false,
         }

@@ -86,7 +86,7 @@ impl ContextInner {
 
     fn step(&self, access: &mut Access<'_>, key: Key, route: Option<&str>) -> Step {
         let view = self.node.channel().view();
-        let here = self.here(key);
+        let here = self.here(key, view.arrivals);
         let owner_name = match here {
             Here::Live {
                 owner: Some(owner), ..
@@ -112,6 +112,13 @@ impl ContextInner {
             return Err(Unserved);
         };
         let current = self.enter(key);
+        if let (Some(current), Some(gap)) = (&current, flags.given_up) {
+            current.cell.slot(|slot| {
+                if let Some(state) = slot.entry.as_mut().and_then(Entry::live_mut) {
+                    state.give_up(gap);
+                }
+            });
+        }
         if flags.is_stale {
             self.node.counters.stale_answers.add(1);
         }
@@ -140,14 +147,15 @@ impl ContextInner {
     }
 
     /// What is under `key`.
-    fn here(&self, key: Key) -> Here {
+    fn here(&self, key: Key, arrivals: u32) -> Here {
         let now = self.node.surroundings.now();
         let here = self.table.look(key, |slot| {
             let live = slot.entry.as_ref().and_then(Entry::live);
             if live.is_some_and(|state| self.is_past_lifetime(state, now)) {
                 return Here::Ended;
             }
-            Here::of(slot.entry.as_ref(), now, slot.requests > 0, slot.served)
+            let has_request = slot.requests > 0;
+            Here::of(slot.entry.as_ref(), now, arrivals, has_request, slot.served)
         });
         here.unwrap_or(Here::Absent)
     }
