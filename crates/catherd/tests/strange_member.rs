@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use catherd::core::key::Key;
+use catherd::core::link::Ack;
 use catherd::core::message::{
     Answer, FrameReader, Hello, MemberState, Message, Protocols, Purpose, Refusal, Welcome,
     encode_fragments, put_fragments_head,
 };
-use catherd::core::session::{Birth, Content, Fragment, Name, Register, Slot, Value, Write};
+use catherd::core::session::{
+    Birth, Content, Fragment, Name, Register, Registers, Slot, Value, Write,
+};
 use catherd::core::sync::{Summaries, Summary};
 use catherd::core::version::{Dot, Incarnation, Version};
 use catherd::env::Env as _;
@@ -152,6 +155,17 @@ impl Connection {
         tokio::time::timeout(Duration::from_secs(5), closed)
             .await
             .is_ok()
+    }
+
+    /// Waits until the frame of this number is said to lack an earlier write.
+    async fn behind(&mut self, number: u64) {
+        let told = async {
+            let is_listed = |ack: &Ack| ack.behind.contains(&number);
+            while !matches!(self.next().await, Some(Message::Ack(ack)) if is_listed(&ack)) {}
+        };
+        tokio::time::timeout(Duration::from_secs(5), told)
+            .await
+            .unwrap();
     }
 
     async fn acknowledged(&mut self, number: u64) {
@@ -434,4 +448,54 @@ async fn a_donor_that_leads_nowhere_is_not_asked_for_ever() {
         assert_eq!((b.sessions(), b.digest()), (50, a.digest()), "{what}");
         assert!(asked > 0, "{what}");
     }
+}
+
+/// The second write of the member reached nobody, and the third came when it had died: what was in
+/// between cannot be had any more.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_member_alone_had_is_missed_once_and_again_when_somebody_comes() {
+    let network = Network::new(7);
+    let (host_a, host_b) = (network.host(A), network.host(B));
+    let a = Node::start(&host_a, "A", "one", attributes()).await;
+    a.cluster.ready().await;
+    let mut writer = Stranger::new(&network, C, "C", 70).await;
+    let (mut to, _from) = writer.join(address(A)).await;
+    to.fragments(1, &[red(1, writer.incarnation)]).await;
+    to.acknowledged(1).await;
+    let cookie = format!("{}.A", Key::from_bits(1));
+    let read = a.call("GET", "/shop/color", Some(&cookie)).await;
+    assert_eq!(read.text, "red");
+    assert_eq!(
+        read.degraded.as_deref(),
+        Some("takeover, stale"),
+        "C is silent"
+    );
+
+    let mut third = red(1, writer.incarnation);
+    let Content::Write(write) = &mut third.content else {
+        panic!("red is a write");
+    };
+    let dot = |revision| Dot {
+        writer: writer.incarnation,
+        revision,
+    };
+    (write.since, write.seen) = (Some(dot(2)), [dot(3)].into_iter().collect());
+    write.registers = Registers::default();
+    to.fragments(2, &[third]).await;
+    to.behind(2).await;
+    network.crash(C);
+    a.sees(&[]).await;
+
+    let degraded = async || {
+        let read = a.call("GET", "/shop/color", Some(&cookie)).await;
+        assert_eq!(read.text, "red");
+        read.degraded
+    };
+    assert_eq!(degraded().await.as_deref(), Some("stale"));
+    assert_eq!(degraded().await, None, "that was told");
+    let b = Node::start(&host_b, "B", "one", attributes()).await;
+    b.cluster.ready().await;
+    a.sees(&["B"]).await;
+    assert_eq!(degraded().await.as_deref(), Some("stale"), "B was asked");
+    assert_eq!(degraded().await, None);
 }
