@@ -136,25 +136,30 @@ impl Told {
 ///
 /// A route is a name. Once a later process of that name has shown the session to another of its
 /// clients, nothing tells their cookies apart.
-struct Showings(BTreeMap<Subject, Vec<(Process, Duration)>>);
+struct Showings<'a>(BTreeMap<Subject, Vec<&'a Operation>>);
 
-impl Showings {
-    fn of(history: &History) -> Self {
-        let mut showings: BTreeMap<Subject, Vec<(Process, Duration)>> = BTreeMap::new();
+impl<'a> Showings<'a> {
+    fn of(history: &'a History) -> Self {
+        let mut showings: BTreeMap<Subject, Vec<&Operation>> = BTreeMap::new();
         for operation in &history.operations {
             if operation.ran.as_ref().is_some_and(|ran| ran.key.is_some()) {
-                let of = showings.entry(operation.subject).or_default();
-                of.push((operation.process, operation.began));
+                showings
+                    .entry(operation.subject)
+                    .or_default()
+                    .push(operation);
             }
         }
         Self(showings)
     }
 
-    /// Whether a later process of the same name as `by` has shown it since, and before the answer.
+    /// Whether a later process of the same name as `by` has shown it since to another request, and
+    /// before the answer to this one.
     fn hide(&self, by: Process, operation: &Operation, since: Duration) -> bool {
         let mut showings = self.0.get(&operation.subject).into_iter().flatten();
-        showings.any(|&(process, at)| {
-            process.node == by.node && process != by && (since..=operation.ended).contains(&at)
+        showings.any(|other| {
+            let is_namesake = other.process.node == by.node && other.process != by;
+            let is_between = (since..=operation.ended).contains(&other.began);
+            is_namesake && is_between && other.number != operation.number
         })
     }
 }

@@ -119,10 +119,8 @@ impl Node {
             };
             tokio::select! {
                 biased;
-                Some((pull, is_done)) = pulls.next(), if !pulls.is_empty() => {
-                    join.handle_pulled(&pull, is_done);
-                }
-                // A view that changes and changes back looks as before; the connections do not.
+                // A view that changes and changes back looks as before; the connections do not. What
+                // was pulled counts only when it is known what became of the connection.
                 Some(event) = events.next() => {
                     if let Event::Member(
                         MemberEvent::Reopened(who, _) | MemberEvent::Gone(who, _),
@@ -130,6 +128,9 @@ impl Node {
                     {
                         join.handle_lost(who.incarnation);
                     }
+                }
+                Some((pull, is_done)) = pulls.next(), if !pulls.is_empty() => {
+                    join.handle_pulled(&pull, is_done);
                 }
                 // The sender lives as long as the channel.
                 _ = views.changed() => {}
