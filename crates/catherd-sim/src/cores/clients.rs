@@ -153,6 +153,14 @@ async fn send(
                 let only_at = answer.flags.durability.then_some(process);
                 shown.insert(key, (seen, only_at));
             }
+            // Who comes with a cookie that was taken from it brings an old route: nothing is
+            // promised to that one.
+            let has_key = |cookie: &str, key: Key| cookie.starts_with(&key.to_string());
+            if let (Some(key), Some(cookie)) = (key, &answer.cookie)
+                && !cookie.as_deref().is_some_and(|it| has_key(it, key))
+            {
+                shown.remove(&key);
+            }
             Got::Answer {
                 ran: did,
                 cookie: answer.cookie,
