@@ -6,24 +6,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use catherd::core::key::Key;
-use catherd::core::version::Vector;
 
 use super::queue::Event;
-use super::requests::{self, Reply, Work};
+use super::requests::{self, Reply, Shown, Work};
 use super::world::{Hands, Me, World};
 use crate::fault::Node;
 use crate::history::{Operation, Outcome, Process, READER, Step, Subject};
 use crate::random::Random;
 use crate::workload::{self, Client, Got, Jar};
 
-/// What a client was shown last under each key, and by whom alone it was held.
-type Shown = BTreeMap<Key, (Vector, Option<Process>)>;
+/// What a client was shown last under each key.
+type ShownLast = BTreeMap<Key, Shown>;
 
 /// One client, until all is over.
 pub(super) async fn run(hands: Hands, task: usize, mut client: Client) {
     let seed = hands.with(|world| world.plan.seed);
     let mut random = Random::derived(seed, 2000 + client.number as u64);
-    let mut shown = Shown::new();
+    let mut shown = ShownLast::new();
     loop {
         let (think, wish) = client.wish();
         hands.rest(task, think).await;
@@ -80,7 +79,7 @@ async fn send(
     process: Process,
     (client, jar, steps): (usize, &Jar, &[Step]),
     patience: Duration,
-    shown: &mut Shown,
+    shown: &mut ShownLast,
 ) -> Got {
     let key: Option<Key> = jar.key().and_then(|key| key.parse().ok());
     let reply: Rc<RefCell<Reply>> = Rc::default();
@@ -150,8 +149,12 @@ async fn send(
     match answer {
         Some(Some(answer)) => {
             if let Some((key, seen)) = answer.shown {
-                let only_at = answer.flags.durability.then_some(process);
-                shown.insert(key, (seen, only_at));
+                let last = Shown {
+                    seen,
+                    by: process,
+                    is_held_by_one: answer.flags.durability,
+                };
+                shown.insert(key, last);
             }
             // Who comes with a cookie that was taken from it brings an old route: nothing is
             // promised to that one.
@@ -195,7 +198,7 @@ pub(super) async fn read_everything(hands: &Hands, task: usize) {
             let process = hands.with(|world| world.last_at(node));
             let patience = Duration::from_secs(30);
             let from = (READER, &jar, &[][..]);
-            send(hands, task, process, from, patience, &mut Shown::new()).await;
+            send(hands, task, process, from, patience, &mut ShownLast::new()).await;
         }
     }
 }

@@ -30,11 +30,21 @@ pub(super) struct Work {
     pub(super) number: Number,
     pub(super) key: Option<Key>,
     pub(super) route: Option<String>,
-    /// What the client was shown last, and by whom alone it was held, if the answer said so.
-    pub(super) shown: Option<(Vector, Option<Process>)>,
+    /// What the client was shown last.
+    pub(super) shown: Option<Shown>,
     pub(super) steps: Vec<Step>,
     pub(super) ran: Rc<RefCell<Option<Ran>>>,
     pub(super) reply: Rc<RefCell<Reply>>,
+}
+
+/// What a client was shown of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) seen: Vector,
+    /// Who showed it.
+    pub(super) by: Process,
+    /// Whether the answer said that nobody else held it.
+    pub(super) is_held_by_one: bool,
 }
 
 /// What client and process say to each other while a request runs.
@@ -368,11 +378,11 @@ impl World {
                     state.birth()
                 });
                 let birth = birth.expect("it can be shown");
+                self.check_shown(process, key, work, flags);
                 let beside = self.node(process).besides(key);
                 beside.requests += 1;
                 beside.served = true;
                 bound.current = Some(Current { key, birth });
-                self.check_shown(process, key, work, flags);
             } else {
                 flags.takeover &= !self.node(process).has_ended(key);
             }
@@ -388,14 +398,21 @@ impl World {
 
     /// What a client is shown covers what it was shown before, or the answer says so.
     fn check_shown(&mut self, process: Process, key: Key, work: &Work, flags: Flags) {
-        let Some((shown, only_at)) = &work.shown else {
+        let Some(Shown {
+            seen: shown,
+            by,
+            is_held_by_one,
+        }) = &work.shown
+        else {
             return;
         };
-        let is_held = only_at.is_none_or(|only| only == process);
+        let is_held = !is_held_by_one || *by == process;
         if flags.takeover {
             self.takeovers_told.insert(key);
         }
-        if flags.stale || flags.takeover || !is_held || self.is_told_to_another(key, shown) {
+        let is_excused = (self.takeovers_told.contains(&key) || self.is_namesake_known(key, *by))
+            && self.may_be_lost(key, shown);
+        if flags.stale || flags.takeover || !is_held || is_excused {
             return;
         }
         let seen = self.live(process, key, |state| state.seen().clone());
@@ -408,17 +425,25 @@ impl World {
         }
     }
 
+    /// Whether a later process of the same name has shown the session: a route is a name, so nothing
+    /// tells the cookies of its clients from those of the one before.
+    fn is_namesake_known(&self, key: Key, by: Process) -> bool {
+        let node = self.places[by.node].node.as_deref();
+        node.is_some_and(|node| {
+            node.process != by && node.sides.get(&key).is_some_and(|beside| beside.served)
+        })
+    }
+
     /// What was confirmed may be lost where nobody waits for copies, or where all died that had it. Of
     /// several clients of a session the first one that comes after it is told.
-    fn is_told_to_another(&self, key: Key, shown: &Vector) -> bool {
+    fn may_be_lost(&self, key: Key, shown: &Vector) -> bool {
         let may_lose = !self.plan.settings.mode.is_synchronous();
         let has_it = |entry: Option<&Entry>| {
             let live = entry.and_then(Entry::live);
             live.is_some_and(|state| shown.is_within(state.seen()))
         };
-        let is_told = self.takeovers_told.contains(&key);
         let mut running = self.places.iter().filter_map(|it| it.node.as_deref());
-        is_told && (may_lose || !running.any(|node| node.table.look(key, has_it)))
+        may_lose || !running.any(|node| node.table.look(key, has_it))
     }
 
     fn contents(&self, process: Process, key: Key) -> BTreeMap<String, Vec<Number>> {
