@@ -214,13 +214,16 @@ impl Session {
             }
             let news = self.writes.range((writer, from + 1)..=(writer, revision));
             for written in news.flat_map(|(_, written)| written) {
-                let may_be_forgotten = self.forgets_removals && written.hash.is_none();
+                let is_removed = || {
+                    let (slot, version) = (&written.slot, written.version);
+                    written.hash.is_none() || self.was_removed(slot, version, after)
+                };
                 let is_here = match after.version(&written.slot) {
-                    Some(version) => version >= written.version || may_be_forgotten,
-                    None => {
-                        written.hash.is_none()
-                            || self.was_removed(&written.slot, written.version, after)
+                    // Where the removal is forgotten an older write that it did not know of is left.
+                    Some(version) => {
+                        version >= written.version || (self.forgets_removals && is_removed())
                     }
+                    None => is_removed(),
                 };
                 if !is_here {
                     return Err((TWO, format!("{written:?} is not there")));
