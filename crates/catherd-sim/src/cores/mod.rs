@@ -10,6 +10,7 @@
 //! | `member` | what the membership wants done: calls, hellos, ends |
 //! | `link` | both ends of a link |
 //! | `sessions` | commits, ends, changes of id, merges |
+//! | `users` | logins, and the end of all sessions of a user |
 //! | `requests` | a request, from its arrival to its answer |
 //! | `house` | touches, and the end of idle sessions |
 //! | `sync` | joining, and the repair that runs on |
@@ -36,6 +37,7 @@ mod queue;
 mod requests;
 mod sessions;
 mod sync;
+mod users;
 mod world;
 
 use std::time::Duration;

@@ -92,6 +92,8 @@ pub(super) struct Node {
     pub(super) is_leaving: bool,
     /// Requests are taken.
     pub(super) is_open: bool,
+    /// All sessions of some user were ended.
+    pub(super) is_any_raised: bool,
     /// What came to a stopped process, for later.
     pub(super) stalled: VecDeque<Event>,
     /// What a process that stops has written, and its kernel not yet taken.
@@ -131,8 +133,8 @@ pub(super) struct Receipt {
     pub(super) tickets: Vec<(Incarnation, LinkTicket)>,
     pub(super) awaited: Awaited,
     pub(super) absence: Absence,
-    /// The key that has ended, if one has.
-    pub(super) ended: Option<Key>,
+    /// The key that has ended, if one has, and the generation if it is a user's.
+    pub(super) ended: Option<(Key, u64)>,
 }
 
 /// A frame of a link of this node.
@@ -341,6 +343,7 @@ impl Node {
             is_paused: false,
             is_leaving: false,
             is_open: false,
+            is_any_raised: false,
             stalled: VecDeque::new(),
             held: Vec::new(),
             requests: 0,
@@ -402,6 +405,7 @@ impl Node {
             is_paused: false,
             is_leaving: false,
             is_open: self.is_open,
+            is_any_raised: self.is_any_raised,
             stalled: VecDeque::new(),
             held: Vec::new(),
             requests: 0,

@@ -20,9 +20,11 @@ use catherd::env::Place;
 use super::node::{CONTEXT, Node, Receipt};
 use super::questions;
 use super::sessions::Current;
+use super::users::{Raised, login_of};
 use super::world::{Me, World};
 use crate::history::{Flags, Number, Process, Ran, Step, Wrote};
 use crate::nodes::OWNER;
+use crate::user::PRINCIPAL;
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ struct Bound {
     current: Option<Current>,
     is_new: bool,
     invalidated: Vec<Current>,
+    /// Of all sessions of users.
+    ends: Vec<Receipt>,
     cycle_to: Option<Current>,
     is_dirty: bool,
     sent: bool,
@@ -355,7 +359,9 @@ impl World {
         let time = self.time(process);
         let mut bound = Bound::default();
         if let Some(key) = work.key {
-            if self.is_shown(process, key) {
+            let is_over = self.end_if_over(process, key, Raised::There)
+                || self.end_if_login_is_over(process, key);
+            if !is_over && self.is_shown(process, key) {
                 let birth = self.touch(process, key, |state| {
                     state.touch(time);
                     state.birth()
@@ -374,6 +380,7 @@ impl World {
         *work.ran.borrow_mut() = Some(Ran {
             key: key.map(|key| key.to_string()),
             found: key.map_or_else(BTreeMap::new, |key| self.contents(process, key)),
+            user: key.and_then(|key| self.live(process, key, login_of)?.map(|(user, _)| user)),
             ..Ran::default()
         });
         (flags, bound, key)
@@ -417,8 +424,10 @@ impl World {
     fn contents(&self, process: Process, key: Key) -> BTreeMap<String, Vec<Number>> {
         let read = |state: &State| {
             let attributes = state.attributes();
+            let login = login_of(state).map(|(_, number)| (PRINCIPAL.to_owned(), vec![number]));
             attributes
                 .map(|(name, value)| (name.as_str().to_owned(), numbers(&value)))
+                .chain(login)
                 .collect()
         };
         self.live(process, key, read).unwrap_or_default()
@@ -469,6 +478,25 @@ impl World {
                     bound.is_dirty = true;
                     if let Some(ran) = &mut *work.ran.borrow_mut() {
                         ran.moved_to = Some(key.to_string());
+                    }
+                }
+                Step::LogInAs(user) => {
+                    let current = bound.current.expect("there is a session");
+                    let parent = self.log_in(process, current, (*user, work.number));
+                    bound.is_dirty = true;
+                    if let Some(ran) = &mut *work.ran.borrow_mut() {
+                        ran.wrote.push(Wrote {
+                            name: PRINCIPAL.to_owned(),
+                            parent,
+                            removed: false,
+                        });
+                    }
+                }
+                Step::EndAllOf(user) => {
+                    bound.ends.push(self.end_sessions_of(process, *user));
+                    if let Some(ran) = &mut *work.ran.borrow_mut() {
+                        ran.ended_all_of = Some(*user);
+                        ran.ended = !has_session(self, bound);
                     }
                 }
                 Step::Logout => {
@@ -550,7 +578,7 @@ impl World {
     fn finish_request(&mut self, process: Process, bound: &mut Bound) -> Finished {
         let changed = std::mem::take(&mut bound.is_dirty);
         let use_dirty_flag = self.plan.settings.use_dirty_flag;
-        let mut ends = Vec::new();
+        let mut ends = std::mem::take(&mut bound.ends);
         for ended in std::mem::take(&mut bound.invalidated) {
             ends.extend(self.end(process, ended, "invalidated"));
             self.leave_session(process, ended);
@@ -702,16 +730,24 @@ impl World {
 
     /// An end that is not said to be pending is known to all that it went to.
     fn check_ended(&mut self, process: Process, receipt: &Receipt) {
-        let Some(key) = receipt.ended else { return };
+        let Some((key, generation)) = receipt.ended else {
+            return;
+        };
         let is_unaware = |holder: &Incarnation| {
             let there = self.processes.get(holder).and_then(|it| self.look(*it));
             // A machine that was put back has lost it, and will hear so.
             let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
             let entry = there.filter(is_it).map(|it| it.table.entry(key));
-            entry.is_some_and(|entry| !matches!(entry, Some(Entry::Ended { .. })))
+            let is_it = |it: &Entry| it.live().is_none() && it.generation() >= generation;
+            entry.is_some_and(|entry| !entry.as_ref().is_some_and(is_it))
         };
         let holders = receipt.tickets.iter().map(|(holder, _)| *holder);
-        let unaware: Vec<_> = holders.filter(is_unaware).collect();
+        let unaware: Vec<_> = holders.clone().filter(is_unaware).collect();
+        if generation > 0 {
+            let of = holders.filter_map(|holder| self.processes.get(&holder).copied());
+            let of: Vec<Process> = of.collect();
+            self.check_none_is_over(process, &of);
+        }
         if !unaware.is_empty() {
             let what = format!("{process}: the end of {key} is not known to {unaware:?}");
             self.broken("5: what is confirmed is held", what);
