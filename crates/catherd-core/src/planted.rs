@@ -20,6 +20,16 @@ pub enum Bug {
     SeesOverGaps,
     /// A commit counts its own writes alone, and not those of others.
     CountsOwnWritesAlone,
+    /// A removal is forgotten as soon as it is committed, and nothing tells that there was one.
+    ForgetsRemovals,
+    /// A register that was removed here is taken when it comes again.
+    RevivesRemoved,
+    /// A generation of a user that a node knows of does not rise any more.
+    KeepsGenerations,
+    /// The generation of a user is taken for final: where it differs it is not fetched.
+    TakesGenerationsForFinal,
+    /// A login is of no generation, whatever its node knows.
+    LogsInAsOfOld,
     /// A change of id tells nobody of the end of the old key.
     MovesWithoutTombstone,
     /// A copy that is idle beyond its limit is taken by a node that has none.
