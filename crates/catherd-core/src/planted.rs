@@ -42,6 +42,8 @@ pub enum Bug {
     CountsTheGoneAsTold,
     /// A write that finds no room is dropped without a mark for the repair.
     DropsMarks,
+    /// A session changes its link though something is under way over the one before.
+    SwitchesWithoutWaiting,
     /// Of a queued entry that stands for several writes the last alone is sent.
     SendsTheLastOfJoined,
     /// A tombstone stands in the queue like a fragment: it can be joined, and shed.

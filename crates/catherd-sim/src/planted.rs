@@ -175,6 +175,14 @@ const fn in_asynchronous(planted: Planted) -> Planted {
     }
 }
 
+/// The same in the mode `pooled`.
+const fn in_pooled(planted: Planted) -> Planted {
+    Planted {
+        mode: Mode::Pooled,
+        ..planted
+    }
+}
+
 /// The same on whole nodes.
 const fn on_nodes(planted: Planted) -> Planted {
     Planted {
@@ -183,7 +191,7 @@ const fn on_nodes(planted: Planted) -> Planted {
     }
 }
 
-const ALL: [Planted; 33] = [
+const ALL: [Planted; 34] = [
     planted(
         Bug::ForgetsTombstones,
         "forgets-tombstones",
@@ -269,6 +277,11 @@ const ALL: [Planted; 33] = [
         "drops-marks",
         "a write that found no room in a queue leaves no mark for the repair",
     ),
+    in_pooled(planted(
+        Bug::SwitchesWithoutWaiting,
+        "switches-without-waiting",
+        "a session changes its link though something is under way over the one before",
+    )),
     in_asynchronous(planted(
         Bug::SendsTheLastOfJoined,
         "sends-the-last-of-joined",

@@ -19,6 +19,7 @@ use catherd::core::version::Incarnation;
 use catherd::env::Place;
 
 use super::network::Item;
+use super::pool::{LinkAt, Pools};
 use super::queue::{ConnId, Event, Side};
 use crate::fault::Node as Number;
 use crate::history::Process;
@@ -52,7 +53,9 @@ pub(super) struct Node {
     pub(super) total: u64,
     /// When entries are to be looked at.
     pub(super) filed: BTreeSet<(Time, Key)>,
-    pub(super) links: BTreeMap<Incarnation, Link>,
+    /// The first link to each member, and behind it those of mode `pooled`.
+    pub(super) links: BTreeMap<LinkAt, Link>,
+    pub(super) pools: Pools,
     /// When the membership wants to look at its time, or earlier.
     pub(super) membership_due: Option<Time>,
     /// In this step it has heard a heartbeat, and nothing came of it.
@@ -158,6 +161,8 @@ pub(super) struct Link {
     pub(super) has_marks: bool,
     /// Sessions of which a write found no room, and no mark has come yet.
     pub(super) unmarked: BTreeSet<Key>,
+    /// It does not write before this frame of the first link has come to its end.
+    pub(super) after: Option<Ticket>,
     /// Something happened since it was last written.
     pub(super) is_stirred: bool,
 }
@@ -318,6 +323,7 @@ impl Node {
             total: 0,
             filed: BTreeSet::new(),
             links: BTreeMap::new(),
+            pools: Pools::default(),
             membership_due: None,
             has_only_heard: false,
             links_due: None,
@@ -380,6 +386,7 @@ impl Node {
             total: self.total,
             filed: self.filed.clone(),
             links: BTreeMap::new(),
+            pools: Pools::default(),
             membership_due: None,
             has_only_heard: false,
             links_due: None,
@@ -486,11 +493,6 @@ impl Node {
     pub(super) fn ask_links(&mut self) {
         let links = self.links.values();
         self.links_due = links.filter_map(|link| link.outbox.poll_timeout()).min();
-    }
-
-    /// The member whose link has this number.
-    pub(super) fn link_numbered(&self, number: u64) -> Option<&Link> {
-        self.links.values().find(|link| link.number == number)
     }
 }
 

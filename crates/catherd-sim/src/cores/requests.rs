@@ -292,7 +292,7 @@ async fn fetch_in_time(
         }
         let is_late = me
             .until(|world| {
-                let has_link = world.node(process).links.contains_key(&member);
+                let has_link = world.node(process).links.contains_key(&(member, 0));
                 let is_late = world.time(process) >= deadline;
                 let is_other = world.members(process) != members || has_link;
                 (is_late || is_other).then_some(is_late)
@@ -633,12 +633,8 @@ impl World {
     /// Whether all who had to have acknowledged; `None` while that is not known.
     fn is_confirmed(&self, process: Process, receipt: &Receipt) -> Option<bool> {
         let node = self.look(process)?;
-        let outcomes = receipt.tickets.iter().map(|(_, ticket)| {
-            node.link_numbered(ticket.link)
-                .map_or(Some(Outcome::Gone), |link| {
-                    link.outbox.outcome(ticket.frame)
-                })
-        });
+        let tickets = receipt.tickets.iter();
+        let outcomes = tickets.map(|(_, ticket)| node.outcome(*ticket));
         receipt.awaited.is_confirmed(outcomes)
     }
 
@@ -694,9 +690,7 @@ impl World {
         };
         let mut lacking = Vec::new();
         for (holder, ticket) in &receipt.tickets {
-            let outcome = me
-                .link_numbered(ticket.link)
-                .and_then(|link| link.outbox.outcome(ticket.frame));
+            let outcome = me.outcome(*ticket);
             let there = self.processes.get(holder).and_then(|it| self.look(*it));
             // A machine that was put back has lost it, and will hear so.
             let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
