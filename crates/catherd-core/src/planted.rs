@@ -20,6 +20,16 @@ pub enum Bug {
     SeesOverGaps,
     /// A commit counts its own writes alone, and not those of others.
     CountsOwnWritesAlone,
+    /// A removal is forgotten as soon as it is committed, and nothing tells that there was one.
+    ForgetsRemovals,
+    /// A register that was removed here is taken when it comes again.
+    RevivesRemoved,
+    /// A generation of a user that a node knows of does not rise any more.
+    KeepsGenerations,
+    /// The generation of a user is taken for final: where it differs it is not fetched.
+    TakesGenerationsForFinal,
+    /// A login is of no generation, whatever its node knows.
+    LogsInAsOfOld,
     /// A change of id tells nobody of the end of the old key.
     MovesWithoutTombstone,
     /// A copy that is idle beyond its limit is taken by a node that has none.
@@ -32,6 +42,8 @@ pub enum Bug {
     CountsTheGoneAsTold,
     /// A write that finds no room is dropped without a mark for the repair.
     DropsMarks,
+    /// A session changes its link though something is under way over the one before.
+    SwitchesWithoutWaiting,
     /// Of a queued entry that stands for several writes the last alone is sent.
     SendsTheLastOfJoined,
     /// A tombstone stands in the queue like a fragment: it can be joined, and shed.

@@ -128,7 +128,7 @@ impl Drawing {
     }
 
     fn dies(&mut self, random: &mut Random, node: Node, length: Duration) {
-        if random.percent(30) {
+        if random.percent(50) {
             return self.dies_with_much_unsent(random, node, length);
         }
         self.push(Duration::ZERO, Fault::Crash(node));
@@ -142,14 +142,16 @@ impl Drawing {
     }
 
     /// What it had confirmed in an asynchronous mode is lost, and a process of its name is back soon.
+    /// What is on its way to others is written; what waits for its acknowledgement dies here.
     fn dies_with_much_unsent(&mut self, random: &mut Random, node: Node, length: Duration) {
         let slow = Way {
-            bytes_per_second: Some(random.pick(&[500, 2000])),
+            latency: self.drop_time * random.pick(&[0, 1, 2]) / 4,
+            bytes_per_second: Some(random.pick(&[500, 2000, 20_000])),
             ..Way::default()
         };
         let dies = random.millis(2000, 8000);
         let again = dies
-            + if random.percent(50) {
+            + if random.percent(60) {
                 random.millis(0, 400)
             } else {
                 length

@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::fault::Node;
+use crate::user::User;
 
 /// The number of an operation; they count from 1, in the order in which they began.
 pub type Number = u64;
@@ -116,8 +117,12 @@ pub enum Step {
     Remove(String),
     /// Give the session another key.
     Login,
-    /// End it.
+    /// Say that this user is logged in, from the number of the operation on.
+    LogInAs(User),
+    /// End the session.
     Logout,
+    /// End all sessions of a user, whoever's this one is.
+    EndAllOf(User),
     /// Take some time.
     Wait(Duration),
 }
@@ -127,14 +132,18 @@ pub enum Step {
 pub struct Ran {
     /// The key of the session that it found or began; `None` if there was none.
     pub key: Option<String>,
-    /// What was in it, before this operation wrote.
+    /// What was in it, before this operation wrote; a login under [`PRINCIPAL`](crate::PRINCIPAL).
     pub found: BTreeMap<String, Vec<Number>>,
+    /// Who was logged in, before this operation logged anybody in.
+    pub user: Option<User>,
     /// What it wrote.
     pub wrote: Vec<Wrote>,
     /// The key that the session got.
     pub moved_to: Option<String>,
     /// Whether it ended the session.
     pub ended: bool,
+    /// Whose sessions it ended, all of them.
+    pub ended_all_of: Option<User>,
 }
 
 /// One write.
@@ -267,6 +276,9 @@ impl fmt::Display for Ran {
         }
         if self.ended {
             f.write_str(" ended")?;
+        }
+        if let Some(User(number)) = self.ended_all_of {
+            write!(f, " ended all of user{number}")?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | `plan`, `draw`, `fault` | what is to happen: plain data, and how a seed draws it |
 //! | `workload` | what a client asks for next, and what it keeps of the answer |
 //! | `history` | what happened, as clients and the engine saw it |
+//! | `user` | who logs in, and how a session says by which request |
 //! | `check` | the promises, each against a history |
 //! | `nodes` | the engine of whole nodes: real ones on a paused clock and a network in memory |
 //! | `cores` | the engine of cores alone: an event queue, and assertions after every step |
@@ -40,6 +41,7 @@ mod plan;
 pub mod planted;
 mod random;
 mod transcript;
+mod user;
 mod workload;
 
 pub use campaign::{
@@ -56,6 +58,7 @@ pub use history::{
 pub use nodes::Nodes;
 pub use plan::{Load, Plan, Settings, mode_named, name_of};
 pub use random::Random;
+pub use user::{PRINCIPAL, User};
 
 /// What makes a plan happen.
 pub trait Engine {

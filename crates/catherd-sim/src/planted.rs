@@ -175,6 +175,14 @@ const fn in_asynchronous(planted: Planted) -> Planted {
     }
 }
 
+/// The same in the mode `pooled`.
+const fn in_pooled(planted: Planted) -> Planted {
+    Planted {
+        mode: Mode::Pooled,
+        ..planted
+    }
+}
+
 /// The same on whole nodes.
 const fn on_nodes(planted: Planted) -> Planted {
     Planted {
@@ -183,7 +191,7 @@ const fn on_nodes(planted: Planted) -> Planted {
     }
 }
 
-const ALL: [Planted; 28] = [
+const ALL: [Planted; 34] = [
     planted(
         Bug::ForgetsTombstones,
         "forgets-tombstones",
@@ -213,6 +221,31 @@ const ALL: [Planted; 28] = [
         Bug::CountsOwnWritesAlone,
         "counts-own-writes-alone",
         "a revision counts the writer's own writes, and not those of others",
+    ),
+    in_asynchronous(planted(
+        Bug::ForgetsRemovals,
+        "forgets-removals",
+        "a removal is forgotten when it is committed, and nothing tells that there was one",
+    )),
+    planted(
+        Bug::RevivesRemoved,
+        "revives-removed",
+        "a late fragment brings back what was removed",
+    ),
+    planted(
+        Bug::KeepsGenerations,
+        "keeps-generations",
+        "the generation of a user does not rise where a node knows of one",
+    ),
+    planted(
+        Bug::TakesGenerationsForFinal,
+        "takes-generations-for-final",
+        "the generation of a user is not fetched where it differs",
+    ),
+    planted(
+        Bug::LogsInAsOfOld,
+        "logs-in-as-of-old",
+        "a login is of no generation, whatever its node knows",
     ),
     planted(
         Bug::MovesWithoutTombstone,
@@ -244,6 +277,11 @@ const ALL: [Planted; 28] = [
         "drops-marks",
         "a write that found no room in a queue leaves no mark for the repair",
     ),
+    in_pooled(planted(
+        Bug::SwitchesWithoutWaiting,
+        "switches-without-waiting",
+        "a session changes its link though something is under way over the one before",
+    )),
     in_asynchronous(planted(
         Bug::SendsTheLastOfJoined,
         "sends-the-last-of-joined",

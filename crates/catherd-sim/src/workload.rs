@@ -9,6 +9,7 @@ use crate::fault::Node;
 use crate::history::{Ran, Step, Subject};
 use crate::plan::Load;
 use crate::random::Random;
+use crate::user::User;
 
 /// A client: asks, waits for the answer, thinks, and asks again.
 #[derive(Debug)]
@@ -239,10 +240,26 @@ impl Client {
                 vec![Step::Write(register), wait, Step::Write("r8".to_owned())]
             }
             86..=93 => Vec::new(),
-            94..=97 => vec![Step::Login, Step::Write("user".to_owned())],
+            94..=97 => self.logs_in(),
+            98 => vec![Step::EndAllOf(self.any_user())],
             _ => vec![Step::Logout],
         };
         self.asks(jar, steps, false)
+    }
+
+    /// Mostly a user is named, and mostly the session gets another key.
+    fn logs_in(&mut self) -> Vec<Step> {
+        let user = Step::LogInAs(self.any_user());
+        let again = Step::Write("user".to_owned());
+        match self.random.below(10) {
+            0..=2 => vec![Step::Login, again],
+            3 => vec![user, again],
+            _ => vec![user, Step::Login, again],
+        }
+    }
+
+    fn any_user(&mut self) -> User {
+        User(self.random.pick(&[0, 1, 2]))
     }
 
     fn wish_together(&mut self, is_first: bool, shared: &Mutex<Option<Jar>>) -> Option<Wish> {
@@ -264,7 +281,8 @@ impl Client {
             55..=69 => vec![Step::Append(format!("l{mine}"))],
             70..=79 => vec![Step::Write(format!("s{mine}.{}", self.random.below(3)))],
             80..=84 => vec![Step::Remove(format!("s{mine}.{}", self.random.below(3)))],
-            85..=98 => Vec::new(),
+            85..=97 => Vec::new(),
+            98 => vec![Step::LogInAs(self.any_user())],
             _ => vec![Step::Logout],
         };
         Some(self.asks(jar, steps, false))

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use catherd::Mode;
 use catherd_sim::{
-    Flags, Happened, History, Lag, Number, Operation, Outcome, Plan, Process, READER, Ran, Step,
-    Subject, Wrote, check,
+    Flags, Happened, History, Lag, Number, Operation, Outcome, PRINCIPAL, Plan, Process, READER,
+    Ran, Step, Subject, User, Wrote, check,
 };
 
 const A: Process = Process {
@@ -17,6 +17,8 @@ const B: Process = Process {
     node: 1,
     generation: 0,
 };
+
+const USER: User = User(1);
 
 /// A history that is told step by step, a second each.
 #[derive(Default)]
@@ -61,6 +63,37 @@ impl Story {
             },
         };
         self.0.operations.push(operation);
+    }
+
+    /// The user logs in, in the session that has this client.
+    fn logs_in(&mut self, at: Process) {
+        self.asks(1, at, &[], &[PRINCIPAL]);
+        self.last().steps = vec![Step::LogInAs(USER)];
+    }
+
+    /// Somebody else, in a session of their own, ends all sessions of the user; pending, unless it
+    /// was confirmed by all.
+    fn ends_all(&mut self, at: Process, is_pending: bool) {
+        self.asks(2, at, &[], &[]);
+        let end = self.last();
+        (end.subject, end.key) = (Subject(8), Some("OTHER".to_owned()));
+        end.steps = vec![Step::EndAllOf(USER)];
+        end.ran = Some(Ran {
+            key: end.key.clone(),
+            ended_all_of: Some(USER),
+            ..Ran::default()
+        });
+        if let Outcome::Answered { flags, .. } = &mut end.outcome {
+            flags.pending = is_pending;
+        }
+    }
+
+    /// A client is shown the session, with the user logged in by this operation.
+    fn shows(&mut self, client: usize, at: Process, login: Number) {
+        self.asks(client, at, &[(PRINCIPAL, login)], &[]);
+        if let Some(ran) = &mut self.last().ran {
+            ran.user = Some(USER);
+        }
     }
 
     fn last(&mut self) -> &mut Operation {
@@ -243,4 +276,63 @@ fn a_node_that_nobody_waits_for_loses_no_more_than_it_had_under_way() {
         .push((Duration::from_millis(2600), Happened::Ended(B)));
     let both = dead.broken_in(Mode::Asynchronous);
     assert!(both.is_empty(), "who had it is dead as well");
+}
+
+#[test]
+fn a_user_who_is_logged_in_after_the_end_of_all_their_sessions_is_noticed() {
+    for (is_pending, broken) in [(false, &["P-GONE"][..]), (true, &[])] {
+        let mut story = Story::default();
+        story.logs_in(A);
+        story.ends_all(A, is_pending);
+        story.shows(1, B, 1);
+        assert_eq!(story.broken(), broken, "pending: until all is whole again");
+        story.shows(READER, B, 1);
+        assert_eq!(story.broken(), ["P-GONE"]);
+    }
+}
+
+#[test]
+fn a_login_after_the_end_of_all_before_it_must_live() {
+    let gone_after = |copies: Vec<Process>| {
+        let mut story = Story::default();
+        story.ends_all(A, false);
+        if let Outcome::Answered { copies: of, .. } = &mut story.last().outcome {
+            *of = copies;
+        }
+        story.logs_in(B);
+        story.shows(1, B, 2);
+        assert!(story.broken().is_empty());
+        story.asks(1, B, &[], &[]);
+        story.last().ran = Some(Ran::default());
+        story.broken()
+    };
+    assert_eq!(gone_after(vec![A, B]), ["P-MONO"]);
+    let unknown = gone_after(vec![A]);
+    assert!(unknown.is_empty(), "who logged it in did not know");
+}
+
+#[test]
+fn two_ends_on_two_sides_of_a_split_may_count_as_one() {
+    let mut split = Story::default();
+    split.ends_all(A, true);
+    split.logs_in(A);
+    let mut heard = Story(split.0.clone());
+    heard.happens(Happened::Whole(vec![A, B]));
+    for story in [&mut split, &mut heard] {
+        story.ends_all(B, false);
+        story.shows(1, A, 2);
+    }
+    assert!(split.broken().is_empty(), "they led to the same number");
+    assert_eq!(heard.broken(), ["P-GONE"]);
+}
+
+#[test]
+fn a_session_that_shows_another_user_than_logged_in_is_noticed() {
+    let mut story = Story::default();
+    story.logs_in(A);
+    story.shows(1, A, 1);
+    if let Some(ran) = &mut story.last().ran {
+        ran.user = Some(User(2));
+    }
+    assert_eq!(story.broken(), ["P-NOMIX"]);
 }

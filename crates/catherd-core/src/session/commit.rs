@@ -104,8 +104,13 @@ impl State {
         let is_removal = |register: &Seen<'_>| register.value.is_none();
         let removals = self.registers.iter().filter(is_removal);
         let count = removals.clone().count();
+        let removals_kept = if is_planted(Bug::ForgetsRemovals) {
+            0
+        } else {
+            rules.removals_kept
+        };
         let Some(excess) = count
-            .checked_sub(rules.removals_kept)
+            .checked_sub(removals_kept)
             .filter(|&excess| excess > 0)
         else {
             return;
@@ -116,7 +121,8 @@ impl State {
         removals.sort_unstable();
         let (oldest, kept) = removals.split_at(excess);
         let newest_forgotten = oldest.last();
-        for (version, _) in oldest {
+        let noted = oldest.iter().filter(|_| !is_planted(Bug::ForgetsRemovals));
+        for (version, _) in noted {
             self.forgotten_mut().raise(version.dot());
         }
         let is_kept = |register: &Seen<'_>| {

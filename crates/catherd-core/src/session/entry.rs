@@ -255,7 +255,12 @@ impl Entry {
     /// Whether a session has ended for good: nothing that comes changes that. Not so a user's
     /// generation, which can rise.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Ended { generation: 0, .. })
+        match self {
+            Self::Live(_) => false,
+            Self::Ended { generation, .. } => {
+                *generation == 0 || is_planted(Bug::TakesGenerationsForFinal)
+            }
+        }
     }
 
     /// Whether it can be forgotten: a tombstone whose life is over.
@@ -304,6 +309,9 @@ impl Entry {
         {
             (at, life) = (at.max(*here_at), life.max(*here_life));
             generation = generation.max(*here_generation);
+            if is_planted(Bug::KeepsGenerations) {
+                generation = *here_generation;
+            }
         }
         if is_planted(Bug::ForgetsTombstones) {
             *here = None;

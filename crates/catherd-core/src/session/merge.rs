@@ -95,7 +95,8 @@ impl State {
                 }
                 // Absent, yet its write is known here: it was removed.
                 (None, Some(theirs)) => {
-                    let is_new = !self.seen.covers(theirs.version.dot());
+                    let is_new =
+                        !self.seen.covers(theirs.version.dot()) || is_planted(Bug::RevivesRemoved);
                     is_changed |= is_new;
                     all.extend(is_new.then_some(theirs));
                 }

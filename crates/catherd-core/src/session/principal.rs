@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::state::State;
 use super::value::Slot;
+use crate::planted::{Bug, is_planted};
 
 /// The user of a session, the roles, and how they proved who they are.
 ///
@@ -57,7 +58,9 @@ impl Principal {
     /// Says which generation of the user the login is of: the one that its node knew.
     #[must_use]
     pub fn of_generation(mut self, generation: u64) -> Self {
-        self.generation = generation;
+        if !is_planted(Bug::LogsInAsOfOld) {
+            self.generation = generation;
+        }
         self
     }
 

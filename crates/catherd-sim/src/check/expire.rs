@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Violation;
 use super::lineage::{Lineage, Lineages};
+use crate::fault::Fault;
 use crate::history::{Happened, History, Operation, READER};
 use crate::plan::Plan;
 
@@ -61,10 +62,16 @@ fn idle(lineage: &Lineage, operation: &Operation) -> Option<(Duration, Duration)
     Some((*began, operation.began.saturating_sub(*ended)))
 }
 
-/// Whether anything went wrong within this time, or shortly before.
+/// Whether anything went wrong within this time, or shortly before. What was sent over a slow way
+/// arrives long after the way is fast again.
 fn is_disturbed(plan: &Plan, from: Duration, to: Duration) -> bool {
     let from = from.saturating_sub(plan.settings.drop_time + Duration::from_secs(30));
-    plan.schedule.iter().any(|(at, _)| (from..=to).contains(at))
+    let since = |fault: &Fault| match fault {
+        Fault::OneWay(..) => from.saturating_sub(Duration::from_secs(60)),
+        _ => from,
+    };
+    let mut schedule = plan.schedule.iter();
+    schedule.any(|(at, fault)| (since(fault)..=to).contains(at))
 }
 
 /// The destroy event of an idle session fires once where nothing went wrong meanwhile.

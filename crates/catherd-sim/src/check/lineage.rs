@@ -92,6 +92,11 @@ impl Lineages {
 }
 
 impl Lineage {
+    /// From here on the session may have ended, whatever its key: all sessions of a user ended.
+    pub(super) fn may_end(&mut self, at: Duration) {
+        self.ends.push((at, None));
+    }
+
     /// Whether the key may have ended by then, because somebody wanted it.
     pub(super) fn may_have_ended(&self, key: Option<&str>, by: Duration) -> bool {
         self.ends

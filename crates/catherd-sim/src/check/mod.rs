@@ -9,6 +9,7 @@ mod lineage;
 mod mono;
 mod nomix;
 mod survival;
+mod users;
 
 use std::fmt;
 
@@ -41,8 +42,9 @@ impl fmt::Display for Violation {
 
 /// Reads a history against everything that is promised. Empty if all was kept.
 pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
-    let lineages = Lineages::of(history);
     let survival = Survival::of(history);
+    let mut lineages = Lineages::of(history);
+    users::note_ends(history, &survival, &mut lineages);
     let mut found = Vec::new();
     for (at, event) in &history.events {
         if let Happened::Broken(promise, what) = event {
@@ -56,6 +58,7 @@ pub fn check(plan: &Plan, history: &History) -> Vec<Violation> {
     nomix::check(history, &lineages, &mut found);
     mono::check(plan, history, &lineages, &survival, &mut found);
     gone::check(history, &survival, &mut found);
+    users::check(history, &survival, &mut found);
     durable::check(plan, history, (&lineages, &survival), &mut found);
     lag::check(plan, history, (&lineages, &survival), &mut found);
     fence::check(history, (&lineages, &survival), &mut found);

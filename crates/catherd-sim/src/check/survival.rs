@@ -45,9 +45,19 @@ impl<'a> Survival<'a> {
         Self { turns }
     }
 
-    /// Whether at `until` a process lives that holds what `holders` held at `since`. Who becomes
-    /// ready has what those have that it sees ready; when all are equal all have it.
+    /// Whether at `until` a process lives that holds what `holders` held at `since`.
     pub(super) fn holds(&self, holders: &[Process], since: Duration, until: Duration) -> bool {
+        !self.holders(holders, since, until).is_empty()
+    }
+
+    /// The processes that live at `until` and hold what `holders` held at `since`. Who becomes ready
+    /// has what those have that it sees ready; when all are equal all have it.
+    pub(super) fn holders(
+        &self,
+        holders: &[Process],
+        since: Duration,
+        until: Duration,
+    ) -> Vec<Process> {
         let mut holders = holders.to_vec();
         let first = self.turns.partition_point(|turn| turn.last() < since);
         for turn in &self.turns[first..] {
@@ -74,10 +84,10 @@ impl<'a> Survival<'a> {
                 | Happened::Broken(..) => unreachable!("these decide nothing"),
             }
             if holders.is_empty() {
-                return false;
+                break;
             }
         }
-        !holders.is_empty()
+        holders
     }
 }
 

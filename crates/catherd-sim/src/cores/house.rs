@@ -25,6 +25,7 @@ impl World {
         self.send_touches(process);
         self.sweep(process);
         self.check_digests(process);
+        self.retire_links(process);
     }
 
     fn send_touches(&mut self, process: Process) {

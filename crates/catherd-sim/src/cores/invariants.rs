@@ -146,7 +146,7 @@ impl Truth {
     ) -> Result<(), Broken> {
         let Some(session) = self.sessions.get(&key) else {
             // A user's, or of nobody.
-            return Ok(());
+            return generation_is_not_less(before, after, now);
         };
         match (before, after) {
             (Some(Entry::Ended { .. }), Some(Entry::Live(_))) => {
@@ -171,6 +171,20 @@ impl Truth {
             }
         }
     }
+}
+
+/// How often all sessions of a user were ended is known until it may be forgotten.
+fn generation_is_not_less(
+    before: Option<&Entry>,
+    after: Option<&Entry>,
+    now: Time,
+) -> Result<(), Broken> {
+    let generation = |entry: Option<&Entry>| entry.map_or(0, Entry::generation);
+    let (was, is) = (generation(before), generation(after));
+    if is >= was || before.is_some_and(|before| before.is_over(now)) {
+        return Ok(());
+    }
+    Err((FOUR, format!("the generation {was} of a user became {is}")))
 }
 
 impl Session {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::BytesMut;
 use catherd::core::key::Key;
 use catherd::core::link::{
-    Applied, Confirm, ContextId, Frame, FrameClass, Joining, Outbox, OutboxConfig, OutboxEffect,
+    Applied, Confirm, ContextId, Frame, FrameClass, Joining, OutboxConfig, OutboxEffect,
 };
 use catherd::core::message::{Answer, Message};
 use catherd::core::session::{Content, Fragment};
@@ -18,6 +18,7 @@ use catherd::env::Place;
 
 use super::network::Item;
 use super::node::{CONTEXT, Link, LinkTicket};
+use super::pool::LinkAt;
 use super::queue::{ACCEPTOR, ConnId, OPENER};
 use super::world::World;
 use crate::history::{Lag, Process};
@@ -49,8 +50,12 @@ impl World {
 
     /// A connection that was welcomed becomes the link to a member.
     pub(super) fn place_link(&mut self, process: Process, member: Incarnation, conn: ConnId) {
-        self.drop_link(process, member);
-        let (opened, outbox) = (self.now, Outbox::new(self.outbox_config()));
+        self.drop_links(process, member);
+        self.insert_link(process, (member, 0), conn);
+    }
+
+    pub(super) fn insert_link(&mut self, process: Process, at: LinkAt, conn: ConnId) {
+        let (opened, outbox) = (self.now, self.new_outbox(self.outbox_config()));
         let node = self.node(process);
         node.next_link += 1;
         let link = Link {
@@ -62,21 +67,32 @@ impl World {
             open: BTreeMap::new(),
             has_marks: false,
             unmarked: BTreeSet::new(),
+            after: None,
             is_stirred: true,
         };
-        node.links.insert(member, link);
+        node.links.insert(at, link);
+    }
+
+    /// All links to a member are closed: what was on its way is marked.
+    pub(super) fn drop_links(&mut self, process: Process, member: Incarnation) {
+        let all = self.node(process).links_to(member).map(|(at, _)| at);
+        // The first one last: where a frame goes meanwhile, it finds a link that is closed.
+        for at in all.collect::<Vec<_>>().into_iter().rev() {
+            self.remove_link(process, at);
+        }
+        self.node(process).pools.closed(member);
     }
 
     /// A link is closed: what was on its way is marked.
-    pub(super) fn drop_link(&mut self, process: Process, member: Incarnation) {
-        let Some(link) = self.node(process).links.get_mut(&member) else {
+    pub(super) fn remove_link(&mut self, process: Process, at: LinkAt) {
+        let Some(link) = self.node(process).links.get_mut(&at) else {
             return;
         };
         link.outbox.close();
         let conn = link.conn;
-        self.attend(process, member);
+        self.attend(process, at);
         let node = self.node(process);
-        node.links.remove(&member);
+        node.links.remove(&at);
         node.ask_links();
         self.close(conn, OPENER);
         self.stir(process);
@@ -89,14 +105,17 @@ impl World {
         };
         let time = node.clock.time(self.now);
         let lags = node.view().members.iter().filter_map(|member| {
-            let link = node.links.get(&member.incarnation)?;
+            let opened = node.links.get(&(member.incarnation, 0))?.opened;
             let to = *self.processes.get(&member.incarnation)?;
-            let snapshot = link.outbox.snapshot(time);
+            let frames = node.links_to(member.incarnation).map(|(_, link)| {
+                let snapshot = link.outbox.snapshot(time);
+                snapshot.queued_frames + snapshot.unacknowledged_frames
+            });
             let is_whole = member.is_ready() && node.schedule.marked(member.incarnation) == 0;
             is_whole.then_some(Lag {
                 member: to,
-                since: link.opened,
-                frames: snapshot.queued_frames + snapshot.unacknowledged_frames,
+                since: opened,
+                frames: frames.sum(),
             })
         });
         lags.collect()
@@ -114,8 +133,9 @@ impl World {
             self.plan.settings.queue_frames_max,
             self.plan.settings.queue_bytes_max,
         );
+        let at = self.link_of(process, member, frame.key);
         let node = self.node(process);
-        let Some(link) = node.links.get_mut(&member) else {
+        let Some(link) = node.links.get_mut(&at) else {
             return LinkTicket {
                 link: 0,
                 frame: catherd::core::link::Ticket::default(),
@@ -152,7 +172,7 @@ impl World {
     pub(super) fn tell(&mut self, process: Process, member: Incarnation, message: &Message) {
         let frame = message.to_frame(None);
         let node = self.node(process);
-        let Some(link) = node.links.get_mut(&member) else {
+        let Some(link) = node.links.get_mut(&(member, 0)) else {
             return;
         };
         link.is_stirred = true;
@@ -164,7 +184,7 @@ impl World {
 
     fn link_failed(&mut self, process: Process, member: Incarnation) {
         let time = self.time(process);
-        self.drop_link(process, member);
+        self.drop_links(process, member);
         self.node(process).membership.handle_link_lost(
             time,
             member,
@@ -173,7 +193,8 @@ impl World {
     }
 
     pub(super) fn tell_all(&mut self, process: Process, message: &Message) {
-        let members: Vec<_> = self.node(process).links.keys().copied().collect();
+        let firsts = self.node(process).links.keys().filter(|at| at.1 == 0);
+        let members: Vec<_> = firsts.map(|at| at.0).collect();
         for member in members {
             self.tell(process, member, message);
         }
@@ -181,27 +202,27 @@ impl World {
 
     /// Writes to the links with which something was done; whether there was any.
     pub(super) fn pump_all(&mut self, process: Process) -> bool {
-        let mut members: Vec<Incarnation> = Vec::new();
-        for (member, link) in &mut self.node(process).links {
+        let mut stirred: Vec<LinkAt> = Vec::new();
+        for (at, link) in &mut self.node(process).links {
             if std::mem::take(&mut link.is_stirred) {
-                members.push(*member);
+                stirred.push(*at);
             }
         }
-        if members.is_empty() {
+        if stirred.is_empty() {
             return false;
         }
-        for member in members {
-            self.pump(process, member);
+        for at in stirred {
+            self.pump(process, at);
         }
         self.node(process).ask_links();
         true
     }
 
     /// Writes what the rules allow, as far as the kernel takes it.
-    pub(super) fn pump(&mut self, process: Process, member: Incarnation) {
+    pub(super) fn pump(&mut self, process: Process, at: LinkAt) {
         let (time, now) = (self.time(process), self.now);
-        loop {
-            let Some(link) = self.node(process).links.get(&member) else {
+        while !self.is_held(process, at) {
+            let Some(link) = self.node(process).links.get(&at) else {
                 return;
             };
             let conn = link.conn;
@@ -211,7 +232,7 @@ impl World {
             let outbox = &mut self
                 .node(process)
                 .links
-                .get_mut(&member)
+                .get_mut(&at)
                 .expect("it was there")
                 .outbox;
             let mut out = BytesMut::new();
@@ -231,20 +252,21 @@ impl World {
             }
             for entry in to_encode {
                 let payload = self.encode_since(process, entry.key, entry.since);
-                if let Some(link) = self.node(process).links.get_mut(&member) {
+                if let Some(link) = self.node(process).links.get_mut(&at) {
                     link.outbox.fill(entry.ticket, payload);
                 }
             }
         }
-        self.attend(process, member);
-        self.tell_if_free(process, member);
+        self.attend(process, at);
+        self.tell_if_free(process, at.0);
     }
 
     /// Does what an outbox asks for.
-    fn attend(&mut self, process: Process, member: Incarnation) {
+    fn attend(&mut self, process: Process, at: LinkAt) {
+        let (member, _) = at;
         loop {
             let node = self.node(process);
-            let Some(link) = node.links.get_mut(&member) else {
+            let Some(link) = node.links.get_mut(&at) else {
                 return;
             };
             let Some(effect) = link.outbox.poll() else {
@@ -261,8 +283,13 @@ impl World {
             node.is_stirred = true;
             match effect {
                 OutboxEffect::Settled => {}
-                OutboxEffect::Suspect | OutboxEffect::Recovered => {
+                OutboxEffect::Suspect => {
                     self.say(|| format!("{process}: {member} {effect:?}"));
+                    self.found_silent(process, at);
+                }
+                OutboxEffect::Recovered => {
+                    self.say(|| format!("{process}: {member} {effect:?}"));
+                    self.found_answering(process, at);
                 }
                 OutboxEffect::Marked { key, class, .. } => {
                     let ended = node.has_ended(key);
@@ -272,7 +299,7 @@ impl World {
                         [key].into_iter().collect()
                     };
                     node.schedule.mark(member, ID, &buckets);
-                    if let Some(link) = node.links.get_mut(&member) {
+                    if let Some(link) = node.links.get_mut(&(member, 0)) {
                         link.has_marks = true;
                     }
                 }
@@ -294,14 +321,24 @@ impl World {
             .queue_frames_max
             .map_or(usize::MAX, |max| max / FREE_SHARE);
         let node = self.node(process);
-        let Some(link) = node.links.get_mut(&member).filter(|link| link.has_marks) else {
+        if node
+            .links
+            .get(&(member, 0))
+            .is_none_or(|link| !link.has_marks)
+        {
             return;
-        };
-        let snapshot = link.outbox.snapshot(time);
-        let has_drained =
-            snapshot.queued_bytes <= bytes_max && snapshot.queued_frames <= frames_max;
-        if has_drained && !snapshot.is_suspect {
-            link.has_marks = false;
+        }
+        let (mut bytes, mut frames, mut is_suspect) = (0, 0, false);
+        for (_, link) in node.links_to(member) {
+            let snapshot = link.outbox.snapshot(time);
+            bytes += snapshot.queued_bytes;
+            frames += snapshot.queued_frames;
+            is_suspect |= snapshot.is_suspect;
+        }
+        let has_drained = bytes <= bytes_max && frames <= frames_max;
+        if has_drained && !is_suspect {
+            let first = node.links.get_mut(&(member, 0));
+            first.expect("it has marks").has_marks = false;
             node.schedule.link_free(time, member);
             node.is_stirred = true;
         }
@@ -310,17 +347,22 @@ impl World {
     pub(super) fn handle_at_opener(
         &mut self,
         process: Process,
-        member: Incarnation,
+        (id, member): (ConnId, Incarnation),
         message: Message,
     ) {
         let time = self.time(process);
         let node = self.node(process);
-        let Some(link) = node.links.get_mut(&member) else {
+        let mut links = node.links.range_mut((member, 0)..=(member, usize::MAX));
+        let Some((at, link)) = links.find(|(_, link)| link.conn == id) else {
             return;
         };
         match message {
             Message::Ack(ack) => {
                 link.is_stirred = true;
+                if at.1 == 0 {
+                    // The others may have waited for that.
+                    links.for_each(|(_, other)| other.is_stirred |= other.after.is_some());
+                }
                 if let Err(error) = link.outbox.acknowledged(time, &ack) {
                     self.broken(
                         "3: acknowledgements are true",
@@ -380,7 +422,7 @@ impl World {
         fragments: &[Fragment],
     ) {
         let node = self.node(process);
-        if node.gone.contains(&member) || node.incoming.get(&member) != Some(&id) {
+        if node.gone.contains(&member) || !node.is_incoming(member, id) {
             let what = format!("{process} reads of {member}, which is gone");
             self.broken("6: nothing after a member was declared gone", what);
         }
@@ -388,6 +430,16 @@ impl World {
         if let Err(error) = conn.inbox.receive(number) {
             self.broken("3: frames are numbered", format!("{process}: {error}"));
             return;
+        }
+        for fragment in fragments {
+            if let Content::Write(write) = &fragment.content {
+                let (key, revision) = (fragment.key, write.seen.revision(member));
+                let pools = &mut self.node(process).pools;
+                if let Some(before) = pools.overtaken(member, key, revision) {
+                    let what = format!("{process}: {key}: {revision} of {member} after {before}");
+                    self.broken("3: writes of a session stay in order", what);
+                }
+            }
         }
         let outcomes = self.apply(process, fragments);
         let (key, applied) = Applied::of_frame(outcomes).expect("a frame has a fragment");

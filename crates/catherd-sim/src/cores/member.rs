@@ -13,7 +13,7 @@ use catherd::core::version::Incarnation;
 use catherd::env::Place;
 
 use super::network::{Conn, Item, Role};
-use super::node::{self, CLUSTER, Doom, Link};
+use super::node::{self, CLUSTER, Doom};
 use super::queue::{ACCEPTOR, ConnId, Event, OPENER, Side};
 use super::world::World;
 use crate::history::{Happened, Process};
@@ -158,12 +158,12 @@ impl World {
                     incarnation,
                     address,
                     ..
-                } => self.dial(process, incarnation, node::at(address), Purpose::Link),
+                } => drop(self.dial(process, incarnation, node::at(address), Purpose::Link)),
                 Effect::Probe {
                     incarnation,
                     address,
                     ..
-                } => self.dial(process, incarnation, node::at(address), Purpose::Probe),
+                } => drop(self.dial(process, incarnation, node::at(address), Purpose::Probe)),
                 Effect::SendReady { incarnation } => {
                     self.tell(process, incarnation, &Message::Ready);
                 }
@@ -181,7 +181,7 @@ impl World {
         if self.passes(process, Place::BeforeGoodbye) {
             let queues_empty = true;
             self.tell(process, member, &Message::Goodbye { queues_empty });
-            self.pump(process, member);
+            self.pump(process, (member, 0));
         }
     }
 
@@ -217,7 +217,13 @@ impl World {
     }
 
     /// Opens a connection and says hello over it.
-    fn dial(&mut self, process: Process, to: Incarnation, at: usize, purpose: Purpose) {
+    pub(super) fn dial(
+        &mut self,
+        process: Process,
+        to: Incarnation,
+        at: usize,
+        purpose: Purpose,
+    ) -> ConnId {
         let now = self.now;
         let time = self.time(process);
         let frequency = self.plan.settings.frequency;
@@ -232,11 +238,11 @@ impl World {
         let id = self.network.open(conn);
         self.node(process).calls.push((deadline, id));
         self.wake_at(process, deadline);
-        if !self.passes(process, Place::BeforeHello) {
-            return;
+        if self.passes(process, Place::BeforeHello) {
+            let frame = Message::Hello(hello).to_frame(None);
+            self.put(id, OPENER, Item::Bytes(frame), now);
         }
-        let frame = Message::Hello(hello).to_frame(None);
-        self.put(id, OPENER, Item::Bytes(frame), now);
+        id
     }
 
     /// Sends over a connection, unless whoever sends has come to its end.
@@ -361,7 +367,7 @@ impl World {
             }
             (Role::Member(member), OPENER, message) => {
                 self.stir(process);
-                self.handle_at_opener(process, member, message);
+                self.handle_at_opener(process, (id, member), message);
             }
             (Role::Member(member), ACCEPTOR, message) => {
                 self.stir(process);
@@ -391,7 +397,7 @@ impl World {
         let (frame, is_kept) = match answer {
             Ok(welcome) => (
                 Message::Welcome(welcome).to_frame(None),
-                hello.purpose == Purpose::Link,
+                hello.purpose != Purpose::Probe,
             ),
             Err(refusal) => (Message::Refused(refusal).to_frame(None), false),
         };
@@ -400,13 +406,20 @@ impl World {
             return self.close(id, ACCEPTOR);
         }
         let node = self.node(process);
-        node.gone.remove(&hello.incarnation);
-        let before = node.incoming.insert(hello.incarnation, id);
+        let mut before = Vec::new();
+        if hello.purpose == Purpose::Pooled {
+            node.joins_the_pool(hello.incarnation, id);
+        } else {
+            node.gone.remove(&hello.incarnation);
+            node.pools.begins_anew(hello.incarnation);
+            before = node.take_pooled(hello.incarnation);
+            before.extend(node.incoming.insert(hello.incarnation, id));
+        }
         if let Some(conn) = self.network.conns.get_mut(&id) {
             conn.roles[ACCEPTOR] = Role::Member(hello.incarnation);
         }
-        // It would not have called again if it still held the one before.
-        if let Some(before) = before {
+        // It would not have called again if it still held those before.
+        for before in before {
             self.close(before, ACCEPTOR);
         }
     }
@@ -423,6 +436,14 @@ impl World {
             }
             return self.close(id, OPENER);
         }
+        if purpose == Purpose::Pooled {
+            if !self.place_more(process, id) {
+                return self.close(id, OPENER);
+            }
+            let conn = self.network.conns.get_mut(&id).expect("it is read");
+            conn.roles[OPENER] = Role::Member(expected);
+            return;
+        }
         // In its place first: the membership may have something to say over it.
         self.network.conns.get_mut(&id).expect("it is read").roles[OPENER] = Role::Member(expected);
         self.place_link(process, expected, id);
@@ -431,7 +452,7 @@ impl World {
             .membership
             .handle_welcome(time, expected, welcome);
         if !is_of_use {
-            self.drop_link(process, expected);
+            self.drop_links(process, expected);
         }
     }
 
@@ -439,6 +460,9 @@ impl World {
         let time = self.time(process);
         let conn = &self.network.conns[&id];
         let (expected, purpose, pauses) = (conn.expected, conn.purpose, conn.pauses);
+        if purpose == Purpose::Pooled {
+            return self.place_failed(process, id);
+        }
         let membership = &mut self.node(process).membership;
         if pauses != membership.counters().pauses {
             return;
@@ -464,9 +488,13 @@ impl World {
                 self.call_failed(process, id, failure);
             }
             (Role::Member(member), OPENER) => {
-                let is_it = |link: &Link| link.conn == id;
-                if self.node(process).links.get(&member).is_some_and(is_it) {
-                    self.drop_link(process, member);
+                let mut links = self.node(process).links_to(member);
+                let place = links.find(|(_, link)| link.conn == id).map(|(at, _)| at.1);
+                drop(links);
+                if let Some(place @ 1..) = place {
+                    self.lost_more(process, (member, place));
+                } else if place.is_some() {
+                    self.drop_links(process, member);
                     self.node(process).membership.handle_link_lost(
                         time,
                         member,
@@ -476,10 +504,15 @@ impl World {
             }
             (Role::Member(member), ACCEPTOR) => {
                 let node = self.node(process);
+                node.leaves_the_pool(member, id);
                 if node.incoming.get(&member) == Some(&id) {
                     node.incoming.remove(&member);
+                    let pooled = node.take_pooled(member);
                     node.membership
                         .handle_link_lost(time, member, Direction::Incoming);
+                    for id in pooled {
+                        self.close(id, ACCEPTOR);
+                    }
                 }
             }
             _ => {}
@@ -507,15 +540,18 @@ impl World {
     /// Everything between this node and a member is closed, and calls under way are given up.
     fn disconnect(&mut self, process: Process, member: Incarnation) {
         self.node(process).verified.remove(&member);
-        self.drop_link(process, member);
-        if let Some(id) = self.node(process).incoming.remove(&member) {
+        self.drop_links(process, member);
+        let node = self.node(process);
+        let mut incoming = node.take_pooled(member);
+        incoming.extend(node.incoming.remove(&member));
+        for id in incoming {
             self.close(id, ACCEPTOR);
         }
         let is_call = |conn: &Conn| {
             conn.ends[OPENER] == process
                 && conn.expected == member
                 && conn.roles[OPENER] == Role::Greeting
-                && conn.purpose == Purpose::Link
+                && conn.purpose != Purpose::Probe
         };
         let conns = self.network.conns.iter();
         let calls: Vec<ConnId> = conns

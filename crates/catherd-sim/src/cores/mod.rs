@@ -9,7 +9,9 @@
 //! | `node` | a process: its cores, its clock, what is kept beside an entry |
 //! | `member` | what the membership wants done: calls, hellos, ends |
 //! | `link` | both ends of a link |
+//! | `pool` | several links to a member |
 //! | `sessions` | commits, ends, changes of id, merges |
+//! | `users` | logins, and the end of all sessions of a user |
 //! | `requests` | a request, from its arrival to its answer |
 //! | `house` | touches, and the end of idle sessions |
 //! | `sync` | joining, and the repair that runs on |
@@ -31,11 +33,13 @@ mod link;
 mod member;
 mod network;
 mod node;
+mod pool;
 mod questions;
 mod queue;
 mod requests;
 mod sessions;
 mod sync;
+mod users;
 mod world;
 
 use std::time::Duration;

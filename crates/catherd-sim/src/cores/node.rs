@@ -19,6 +19,7 @@ use catherd::core::version::Incarnation;
 use catherd::env::Place;
 
 use super::network::Item;
+use super::pool::{LinkAt, Pools};
 use super::queue::{ConnId, Event, Side};
 use crate::fault::Node as Number;
 use crate::history::Process;
@@ -52,7 +53,9 @@ pub(super) struct Node {
     pub(super) total: u64,
     /// When entries are to be looked at.
     pub(super) filed: BTreeSet<(Time, Key)>,
-    pub(super) links: BTreeMap<Incarnation, Link>,
+    /// The first link to each member, and behind it those of mode `pooled`.
+    pub(super) links: BTreeMap<LinkAt, Link>,
+    pub(super) pools: Pools,
     /// When the membership wants to look at its time, or earlier.
     pub(super) membership_due: Option<Time>,
     /// In this step it has heard a heartbeat, and nothing came of it.
@@ -92,6 +95,8 @@ pub(super) struct Node {
     pub(super) is_leaving: bool,
     /// Requests are taken.
     pub(super) is_open: bool,
+    /// All sessions of some user were ended.
+    pub(super) is_any_raised: bool,
     /// What came to a stopped process, for later.
     pub(super) stalled: VecDeque<Event>,
     /// What a process that stops has written, and its kernel not yet taken.
@@ -131,8 +136,8 @@ pub(super) struct Receipt {
     pub(super) tickets: Vec<(Incarnation, LinkTicket)>,
     pub(super) awaited: Awaited,
     pub(super) absence: Absence,
-    /// The key that has ended, if one has.
-    pub(super) ended: Option<Key>,
+    /// The key that has ended, if one has, and the generation if it is a user's.
+    pub(super) ended: Option<(Key, u64)>,
 }
 
 /// A frame of a link of this node.
@@ -156,6 +161,8 @@ pub(super) struct Link {
     pub(super) has_marks: bool,
     /// Sessions of which a write found no room, and no mark has come yet.
     pub(super) unmarked: BTreeSet<Key>,
+    /// It does not write before this frame of the first link has come to its end.
+    pub(super) after: Option<Ticket>,
     /// Something happened since it was last written.
     pub(super) is_stirred: bool,
 }
@@ -316,6 +323,7 @@ impl Node {
             total: 0,
             filed: BTreeSet::new(),
             links: BTreeMap::new(),
+            pools: Pools::default(),
             membership_due: None,
             has_only_heard: false,
             links_due: None,
@@ -341,6 +349,7 @@ impl Node {
             is_paused: false,
             is_leaving: false,
             is_open: false,
+            is_any_raised: false,
             stalled: VecDeque::new(),
             held: Vec::new(),
             requests: 0,
@@ -377,6 +386,7 @@ impl Node {
             total: self.total,
             filed: self.filed.clone(),
             links: BTreeMap::new(),
+            pools: Pools::default(),
             membership_due: None,
             has_only_heard: false,
             links_due: None,
@@ -402,6 +412,7 @@ impl Node {
             is_paused: false,
             is_leaving: false,
             is_open: self.is_open,
+            is_any_raised: self.is_any_raised,
             stalled: VecDeque::new(),
             held: Vec::new(),
             requests: 0,
@@ -482,11 +493,6 @@ impl Node {
     pub(super) fn ask_links(&mut self) {
         let links = self.links.values();
         self.links_due = links.filter_map(|link| link.outbox.poll_timeout()).min();
-    }
-
-    /// The member whose link has this number.
-    pub(super) fn link_numbered(&self, number: u64) -> Option<&Link> {
-        self.links.values().find(|link| link.number == number)
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn ask(
     let process = me.process;
     let over = me
         .act(|world| {
-            let link = world.node(process).links.get_mut(&member)?;
+            let link = world.node(process).links.get_mut(&(member, 0))?;
             link.questions += 1;
             let (number, question) = (link.number, link.questions);
             link.open.insert(question, None);
@@ -48,7 +48,10 @@ impl Asked {
         me.until(|world| {
             let time = world.time(me.process);
             let links = &mut world.node(me.process).links;
-            let Some(asked) = links.get_mut(&self.member).filter(|it| it.number == link) else {
+            let Some(asked) = links
+                .get_mut(&(self.member, 0))
+                .filter(|it| it.number == link)
+            else {
                 return Some(None);
             };
             let is_answered = asked.open.get(&question).is_some_and(Option::is_some);

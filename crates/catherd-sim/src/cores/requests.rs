@@ -20,9 +20,11 @@ use catherd::env::Place;
 use super::node::{CONTEXT, Node, Receipt};
 use super::questions;
 use super::sessions::Current;
+use super::users::{Raised, login_of};
 use super::world::{Me, World};
 use crate::history::{Flags, Number, Process, Ran, Step, Wrote};
 use crate::nodes::OWNER;
+use crate::user::PRINCIPAL;
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -72,6 +74,8 @@ struct Bound {
     current: Option<Current>,
     is_new: bool,
     invalidated: Vec<Current>,
+    /// Of all sessions of users.
+    ends: Vec<Receipt>,
     cycle_to: Option<Current>,
     is_dirty: bool,
     sent: bool,
@@ -304,7 +308,7 @@ async fn fetch_in_time(
         }
         let is_late = me
             .until(|world| {
-                let has_link = world.node(process).links.contains_key(&member);
+                let has_link = world.node(process).links.contains_key(&(member, 0));
                 let is_late = world.time(process) >= deadline;
                 let is_other = world.members(process) != members || has_link;
                 (is_late || is_other).then_some(is_late)
@@ -372,7 +376,9 @@ impl World {
         let time = self.time(process);
         let mut bound = Bound::default();
         if let Some(key) = work.key {
-            if self.is_shown(process, key) {
+            let is_over = self.end_if_over(process, key, Raised::There)
+                || self.end_if_login_is_over(process, key);
+            if !is_over && self.is_shown(process, key) {
                 let birth = self.touch(process, key, |state| {
                     state.touch(time);
                     state.birth()
@@ -391,6 +397,7 @@ impl World {
         *work.ran.borrow_mut() = Some(Ran {
             key: key.map(|key| key.to_string()),
             found: key.map_or_else(BTreeMap::new, |key| self.contents(process, key)),
+            user: key.and_then(|key| self.live(process, key, login_of)?.map(|(user, _)| user)),
             ..Ran::default()
         });
         (flags, bound, key)
@@ -449,8 +456,10 @@ impl World {
     fn contents(&self, process: Process, key: Key) -> BTreeMap<String, Vec<Number>> {
         let read = |state: &State| {
             let attributes = state.attributes();
+            let login = login_of(state).map(|(_, number)| (PRINCIPAL.to_owned(), vec![number]));
             attributes
                 .map(|(name, value)| (name.as_str().to_owned(), numbers(&value)))
+                .chain(login)
                 .collect()
         };
         self.live(process, key, read).unwrap_or_default()
@@ -501,6 +510,25 @@ impl World {
                     bound.is_dirty = true;
                     if let Some(ran) = &mut *work.ran.borrow_mut() {
                         ran.moved_to = Some(key.to_string());
+                    }
+                }
+                Step::LogInAs(user) => {
+                    let current = bound.current.expect("there is a session");
+                    let parent = self.log_in(process, current, (*user, work.number));
+                    bound.is_dirty = true;
+                    if let Some(ran) = &mut *work.ran.borrow_mut() {
+                        ran.wrote.push(Wrote {
+                            name: PRINCIPAL.to_owned(),
+                            parent,
+                            removed: false,
+                        });
+                    }
+                }
+                Step::EndAllOf(user) => {
+                    bound.ends.push(self.end_sessions_of(process, *user));
+                    if let Some(ran) = &mut *work.ran.borrow_mut() {
+                        ran.ended_all_of = Some(*user);
+                        ran.ended = !has_session(self, bound);
                     }
                 }
                 Step::Logout => {
@@ -582,7 +610,7 @@ impl World {
     fn finish_request(&mut self, process: Process, bound: &mut Bound) -> Finished {
         let changed = std::mem::take(&mut bound.is_dirty);
         let use_dirty_flag = self.plan.settings.use_dirty_flag;
-        let mut ends = Vec::new();
+        let mut ends = std::mem::take(&mut bound.ends);
         for ended in std::mem::take(&mut bound.invalidated) {
             ends.extend(self.end(process, ended, "invalidated"));
             self.leave_session(process, ended);
@@ -637,12 +665,8 @@ impl World {
     /// Whether all who had to have acknowledged; `None` while that is not known.
     fn is_confirmed(&self, process: Process, receipt: &Receipt) -> Option<bool> {
         let node = self.look(process)?;
-        let outcomes = receipt.tickets.iter().map(|(_, ticket)| {
-            node.link_numbered(ticket.link)
-                .map_or(Some(Outcome::Gone), |link| {
-                    link.outbox.outcome(ticket.frame)
-                })
-        });
+        let tickets = receipt.tickets.iter();
+        let outcomes = tickets.map(|(_, ticket)| node.outcome(*ticket));
         receipt.awaited.is_confirmed(outcomes)
     }
 
@@ -698,9 +722,7 @@ impl World {
         };
         let mut lacking = Vec::new();
         for (holder, ticket) in &receipt.tickets {
-            let outcome = me
-                .link_numbered(ticket.link)
-                .and_then(|link| link.outbox.outcome(ticket.frame));
+            let outcome = me.outcome(*ticket);
             let there = self.processes.get(holder).and_then(|it| self.look(*it));
             // A machine that was put back has lost it, and will hear so.
             let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
@@ -734,16 +756,24 @@ impl World {
 
     /// An end that is not said to be pending is known to all that it went to.
     fn check_ended(&mut self, process: Process, receipt: &Receipt) {
-        let Some(key) = receipt.ended else { return };
+        let Some((key, generation)) = receipt.ended else {
+            return;
+        };
         let is_unaware = |holder: &Incarnation| {
             let there = self.processes.get(holder).and_then(|it| self.look(*it));
             // A machine that was put back has lost it, and will hear so.
             let is_it = |it: &&Node| it.incarnation == *holder && !it.clock.has_stood();
             let entry = there.filter(is_it).map(|it| it.table.entry(key));
-            entry.is_some_and(|entry| !matches!(entry, Some(Entry::Ended { .. })))
+            let is_it = |it: &Entry| it.live().is_none() && it.generation() >= generation;
+            entry.is_some_and(|entry| !entry.as_ref().is_some_and(is_it))
         };
         let holders = receipt.tickets.iter().map(|(holder, _)| *holder);
-        let unaware: Vec<_> = holders.filter(is_unaware).collect();
+        let unaware: Vec<_> = holders.clone().filter(is_unaware).collect();
+        if generation > 0 {
+            let of = holders.filter_map(|holder| self.processes.get(&holder).copied());
+            let of: Vec<Process> = of.collect();
+            self.check_none_is_over(process, &of);
+        }
         if !unaware.is_empty() {
             let what = format!("{process}: the end of {key} is not known to {unaware:?}");
             self.broken("5: what is confirmed is held", what);

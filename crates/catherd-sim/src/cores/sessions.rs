@@ -14,6 +14,7 @@ use catherd::env::Place;
 
 use super::link::ID;
 use super::node::{CONTEXT, Receipt, tombstone_life};
+use super::users::Raised;
 use super::world::World;
 use crate::history::{Happened, Process};
 
@@ -29,6 +30,7 @@ struct After {
     is_live: bool,
     is_idle: bool,
     next_look: Option<Time>,
+    generation: u64,
 }
 
 impl After {
@@ -38,6 +40,7 @@ impl After {
             is_live: live.is_some(),
             is_idle: live.is_some_and(|state| state.is_idle(now)),
             next_look: entry.next_look(now),
+            generation: entry.generation(),
         }
     }
 }
@@ -105,6 +108,7 @@ impl World {
             }
             return;
         };
+        node.is_any_raised |= after.generation > 0;
         let was_live = before.is_some_and(|entry| entry.live().is_some());
         let beside = node.sides.entry(key).or_default();
         node.total ^= beside.digest ^ digest;
@@ -182,6 +186,9 @@ impl World {
 
     /// Commits what is dirty, and queues it for every holder. `true` if anything was sent.
     pub(super) fn commit(&mut self, process: Process, current: Current) -> bool {
+        if self.exists(process, current) && self.end_if_login_is_over(process, current.key) {
+            return true;
+        }
         let time = self.time(process);
         let extent = if self.plan.settings.use_dirty_flag {
             Extent::Changes
@@ -292,6 +299,9 @@ impl World {
         current: Current,
         to: Current,
     ) -> Option<Receipt> {
+        if self.exists(process, current) && self.end_if_login_is_over(process, current.key) {
+            return None;
+        }
         let time = self.time(process);
         let is_synchronous = self.plan.settings.mode.is_synchronous();
         let node = self.node(process);
@@ -359,8 +369,17 @@ impl World {
                 let what = format!("{process}: {:?} {merged:?}", fragment.key);
                 self.broken("1: one dot, one value; one birth a key", what);
             }
+            let is_over = self.end_if_over(process, fragment.key, Raised::There);
+            let outcome = if is_over {
+                Outcome::Ended
+            } else {
+                merged.outcome
+            };
             self.note_revival(process, fragment.key);
-            outcomes.push((fragment.key, merged.outcome));
+            outcomes.push((fragment.key, outcome));
+        }
+        for fragment in fragments.iter().filter(|it| it.is_generation()) {
+            self.end_all_of(process, fragment.key, Raised::There);
         }
         outcomes
     }
@@ -440,8 +459,12 @@ impl World {
             }
             self.passes(process, Place::Queued);
         }
-        let is_end = |fragment: &&Fragment| matches!(fragment.content, Content::Tombstone(_));
-        let ended = fragments.iter().find(is_end).map(|fragment| fragment.key);
+        let ended = fragments
+            .iter()
+            .find_map(|fragment| match fragment.content {
+                Content::Tombstone(end) => Some((fragment.key, end.generation)),
+                Content::Write(_) => None,
+            });
         Receipt {
             tickets,
             awaited,

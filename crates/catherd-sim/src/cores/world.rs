@@ -9,12 +9,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use catherd::core::key::Key;
+use catherd::core::session::DigestKey;
 use catherd::core::time::Time;
 use catherd::core::version::Incarnation;
 
 use super::invariants::Truth;
 use super::network::Network;
-use super::node::{Node, forgets_removals};
+use super::node::{CLUSTER, Node, forgets_removals};
 use super::queue::{Event, Queue};
 use crate::Run;
 use crate::fault::Node as Number;
@@ -33,6 +34,8 @@ pub(super) struct World {
     pub(super) places: Vec<Standing>,
     pub(super) processes: BTreeMap<Incarnation, Process>,
     pub(super) truth: Truth,
+    /// Makes the keys of users.
+    pub(super) with: DigestKey,
     /// How much had happened, to the cluster and to clients, when all were found equal last.
     equal_at: (usize, usize),
     pub(super) random: Random,
@@ -85,6 +88,7 @@ impl World {
             places: (0..plan.settings.nodes).map(place).collect(),
             processes: BTreeMap::new(),
             truth: Truth::new(forgets_removals(plan.seed)),
+            with: DigestKey::new(CLUSTER),
             equal_at: (0, 0),
             random: Random::derived(plan.seed, 5),
             history: History::default(),

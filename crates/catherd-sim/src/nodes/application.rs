@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use catherd::{Attribute, Session};
+use catherd::{Attribute, Context as Sessions, Session};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response};
 use http_body_util::Full;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tower_service::Service;
 
 use crate::history::{Number, Ran, Step, Subject, Wrote};
+use crate::user::{PRINCIPAL, User};
 
 /// What a request carries instead of a body.
 #[derive(Debug)]
@@ -25,8 +26,13 @@ pub(super) struct Work {
     pub(super) ran: Arc<Mutex<Option<Ran>>>,
 }
 
+/// The application, with the context whose sessions it ends.
 #[derive(Clone, Debug)]
-pub(super) struct Application;
+pub(super) struct Application(pub(super) Sessions);
+
+/// An answer with this in it: not everybody is known to have heard of the end of a user's sessions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unconfirmed;
 
 impl Service<Request<Work>> for Application {
     type Response = Response<Full<Bytes>>;
@@ -42,9 +48,13 @@ impl Service<Request<Work>> for Application {
             .extensions_mut()
             .remove::<Session>()
             .expect("the layer put it there");
+        let sessions = self.0.clone();
         async move {
-            run(&session, request.into_body()).await;
-            Ok(Response::new(Full::default()))
+            let mut response = Response::new(Full::default());
+            if !run(&session, &sessions, request.into_body()).await {
+                response.extensions_mut().insert(Unconfirmed);
+            }
+            Ok(response)
         }
         .boxed()
     }
@@ -53,12 +63,15 @@ impl Service<Request<Work>> for Application {
 /// The name under which a session says whose it is.
 pub(crate) const OWNER: &str = "owner";
 
-async fn run(session: &Session, work: Work) {
+/// Whether everybody has heard of the end of a user's sessions, if there was one.
+async fn run(session: &Session, sessions: &Sessions, work: Work) -> bool {
+    let mut is_confirmed = true;
     let Work { number, steps, ran } = work;
     let mut key = session.id().filter(|_| session.exists());
     *ran.lock() = Some(Ran {
         found: contents(session),
         key: key.clone(),
+        user: login(session).map(|(user, _)| user),
         ..Ran::default()
     });
     for step in steps {
@@ -71,7 +84,7 @@ async fn run(session: &Session, work: Work) {
             Step::CreateIdle(subject, limit) if key.is_none() => {
                 create(session, subject, Some(limit));
             }
-            _ if key.is_none() || !session.exists() => return,
+            _ if key.is_none() || !session.exists() => return is_confirmed,
             Step::Create(_) | Step::CreateIdle(..) => {}
             Step::Write(name) => write(session, &name, Some(vec![number]), &ran),
             Step::Append(name) => {
@@ -93,7 +106,19 @@ async fn run(session: &Session, work: Work) {
                 {
                     ran.ended = true;
                 }
-                return;
+                return is_confirmed;
+            }
+            Step::LogInAs(user) => log_in(session, (user, number), &ran),
+            Step::EndAllOf(user) => {
+                if let Some(ran) = &mut *ran.lock() {
+                    ran.ended_all_of = Some(user);
+                }
+                is_confirmed &= sessions.end_sessions_of(&user.name()).await.is_confirmed();
+                if !session.exists()
+                    && let Some(ran) = &mut *ran.lock()
+                {
+                    ran.ended = true;
+                }
             }
         }
         if key.is_none() {
@@ -102,6 +127,25 @@ async fn run(session: &Session, work: Work) {
                 ran.key = key.clone();
             }
         }
+    }
+    is_confirmed
+}
+
+/// Who is logged in, and since which operation.
+fn login(session: &Session) -> Option<(User, Number)> {
+    session.principal().as_ref().map(User::logged_in)
+}
+
+fn log_in(session: &Session, (user, number): (User, Number), ran: &Mutex<Option<Ran>>) {
+    let parent = login(session).map(|(_, number)| number);
+    let set = session.log_in(&user.logs_in(number));
+    set.expect("it is small, and there is a session");
+    if let Some(ran) = &mut *ran.lock() {
+        ran.wrote.push(Wrote {
+            name: PRINCIPAL.to_owned(),
+            parent,
+            removed: false,
+        });
     }
 }
 
@@ -143,5 +187,6 @@ fn contents(session: &Session) -> BTreeMap<String, Vec<Number>> {
     let names = session.attribute_names().into_iter();
     names
         .filter_map(|name| Some((name.clone(), value(session, &name)?)))
+        .chain(login(session).map(|(_, number)| (PRINCIPAL.to_owned(), vec![number])))
         .collect()
 }

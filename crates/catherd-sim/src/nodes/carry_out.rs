@@ -100,7 +100,7 @@ async fn live(world: Shared, host: Host, process: Process) {
     tokio::spawn(listen(Arc::clone(&world), cluster.clone(), process));
     world.slots.lock()[process.node].cluster = Some(cluster.clone());
     cluster.ready().await;
-    let service = context.layer().layer(Application);
+    let service = context.layer().layer(Application(context.clone()));
     world.slots.lock()[process.node].service = Some(service);
 }
 

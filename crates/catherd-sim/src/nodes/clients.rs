@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tower::ServiceExt as _;
 
-use super::application::Work;
+use super::application::{Unconfirmed, Work};
 use super::world::Shared;
 use crate::fault::Node;
 use crate::history::{Flags, Operation, Outcome, Process, READER, Ran, Step, Subject};
@@ -156,11 +156,16 @@ async fn ask(
             (head, _) = serve => {
                 let mut copies = of_the_node.ready_in(&cluster);
                 copies.retain(|copy| before.contains(copy));
+                let mut flags = Flags::default();
                 let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+                if let Some(header) = text(Degraded::HEADER) {
+                    flags = Flags::of(header);
+                }
+                flags.pending |= head.extensions.get::<Unconfirmed>().is_some();
                 // The client may have left.
                 let _ = answered.send(Answer {
                     status: head.status,
-                    flags: text(Degraded::HEADER).map(Flags::of).unwrap_or_default(),
+                    flags,
                     cookie: text("set-cookie").map(cookie),
                     copies,
                 });
