@@ -152,6 +152,9 @@ async fn send(
             if let Some((key, seen)) = answer.shown {
                 let only_at = answer.flags.durability.then_some(process);
                 shown.insert(key, (seen, only_at));
+            } else if let Some(key) = key {
+                // Whoever is shown the session again has the cookie from somebody else.
+                shown.remove(&key);
             }
             Got::Answer {
                 ran: did,

@@ -229,12 +229,15 @@ impl Session {
             let news = self.writes.range((writer, from + 1)..=(writer, revision));
             for written in news.flat_map(|(_, written)| written) {
                 let may_be_forgotten = self.forgets_removals && written.hash.is_none();
+                let was_removed = || self.was_removed(&written.slot, written.version, after);
                 let is_here = match after.version(&written.slot) {
-                    Some(version) => version >= written.version || may_be_forgotten,
-                    None => {
-                        written.hash.is_none()
-                            || self.was_removed(&written.slot, written.version, after)
+                    // One that was forgotten gives way to a write that did not know of it.
+                    Some(version) => {
+                        version >= written.version
+                            || may_be_forgotten
+                            || (self.forgets_removals && was_removed())
                     }
+                    None => written.hash.is_none() || was_removed(),
                 };
                 if !is_here {
                     return Err((TWO, format!("{written:?} is not there")));
