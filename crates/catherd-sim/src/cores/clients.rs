@@ -155,6 +155,9 @@ async fn send(
                     is_held_by_one: answer.flags.durability,
                 };
                 shown.insert(key, last);
+            } else if let Some(key) = key {
+                // Whoever is shown the session again has the cookie from somebody else.
+                shown.remove(&key);
             }
             // Who comes with a cookie that was taken from it brings an old route: nothing is
             // promised to that one.
