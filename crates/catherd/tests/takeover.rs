@@ -256,3 +256,37 @@ async fn a_cluster_that_was_killed_as_a_whole_says_that_what_it_shows_may_be_old
         );
     }
 }
+
+/// A request that is under way has set something, and another one reads it: what that one answers
+/// with must not go with this node.
+#[tokio::test(start_paused = true)]
+async fn what_was_read_of_a_request_under_way_is_on_the_other_node_before_the_answer() {
+    let network = Network::new(41);
+    let app = || {
+        async fn slow(Extension(session): Extension<Session>) {
+            session.update(COUNT, |count| *count = Some(7)).unwrap();
+            std::future::pending().await
+        }
+        app().route("/shop/slow", post(slow))
+    };
+    let (a, b) = two_with(&network, app).await;
+    let cookie = a.call("POST", "/shop/count", None).await.cookie.unwrap();
+    let mut slow = std::pin::pin!(a.call("POST", "/shop/slow", Some(&cookie)));
+    let read = async {
+        loop {
+            let read = a.call("GET", "/shop/read", Some(&cookie)).await;
+            if read.text == "7" {
+                return read;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut slow => panic!("nobody lets it go on"),
+        read = read => assert_eq!(read.degraded, None),
+    }
+    network.crash(A);
+    b.sees(&[]).await;
+    let read = b.call("GET", "/shop/read", Some(&cookie)).await;
+    assert_eq!((&*read.text, read.degraded), ("7", None));
+}

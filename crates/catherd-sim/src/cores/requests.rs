@@ -625,7 +625,8 @@ impl World {
                         ends.push(receipt);
                     }
                 }
-                None if changed || !use_dirty_flag => {
+                // What a neighbour has set that is under way may be shown by the answer.
+                None if changed || !use_dirty_flag || self.is_dirty(process, current) => {
                     bound.sent |= self.commit(process, current);
                 }
                 None => {}

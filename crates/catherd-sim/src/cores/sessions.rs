@@ -184,6 +184,12 @@ impl World {
         self.live(process, current.key, State::birth) == Some(current.birth)
     }
 
+    /// Whether anything is set that no commit has taken.
+    pub(super) fn is_dirty(&self, process: Process, current: Current) -> bool {
+        self.exists(process, current)
+            && self.live(process, current.key, State::is_dirty) == Some(true)
+    }
+
     /// Commits what is dirty, and queues it for every holder. `true` if anything was sent.
     pub(super) fn commit(&mut self, process: Process, current: Current) -> bool {
         if self.exists(process, current) && self.end_if_login_is_over(process, current.key) {

@@ -17,8 +17,7 @@ use crate::layer::Degraded;
 pub(crate) struct Request {
     pub(crate) context: Arc<ContextInner>,
     bound: Mutex<Bound>,
-    /// Whether anything may have changed since the last finish: a request that only reads needs
-    /// no look at its session to know that it has nothing to send.
+    /// Whether this request may have changed anything since the last finish.
     dirty: AtomicBool,
     /// Its path is one of those that never change the session.
     is_filtered: bool,
@@ -53,6 +52,28 @@ pub(crate) struct Finished {
     pub(crate) key: Option<Key>,
     /// The key that the client sent, if it was that of a live session.
     pub(crate) client_has: Option<Key>,
+}
+
+/// What is there of a session when a request is over.
+#[derive(Debug)]
+struct Held {
+    /// The latest write of this node.
+    receipt: Option<Receipt>,
+    /// Something is set that was not sent: by a neighbour that is under way, or by a request that
+    /// is filtered.
+    is_dirty: bool,
+}
+
+/// A session that ended elsewhere meanwhile is no session any more.
+fn held(current: &Current) -> Option<Held> {
+    current.cell.slot(|slot| {
+        let live = slot.entry.as_ref().and_then(Entry::live);
+        let state = live.filter(|state| state.birth() == current.birth)?;
+        Some(Held {
+            receipt: slot.receipt.clone(),
+            is_dirty: state.is_dirty(),
+        })
+    })
 }
 
 impl Request {
@@ -104,47 +125,39 @@ impl Request {
                         ends.extend(receipt);
                     }
                 }
-                None if self.commits(&current, changed, bound.is_new) => {
+                None if self.commits(changed, bound.is_new) => {
                     bound.sent |= self.context.commit_unwritten(&current);
                 }
                 None => {}
             }
         }
-        // A session that ended elsewhere meanwhile is no session any more.
-        let write = bound.current.as_ref().and_then(|current| {
-            current.cell.slot(|slot| {
-                let live = slot.entry.as_ref().and_then(Entry::live);
-                let is_it = live.is_some_and(|state| state.birth() == current.birth);
-                is_it.then(|| slot.receipt.clone())
-            })
-        });
+        let mut held = bound.current.as_ref().and_then(held);
+        if let (Some(current), Some(Held { is_dirty: true, .. })) = (bound.current.clone(), &held)
+            && !self.is_filtered
+        {
+            // Somebody else has set something, and the answer may show it.
+            bound.sent |= self.context.commit_unwritten(&current);
+            held = self::held(&current);
+        }
         let key = bound
             .current
             .as_ref()
-            .filter(|_| write.is_some())
+            .filter(|_| held.is_some())
             .map(|c| c.cell.key);
         Finished {
-            write: write.flatten(),
+            write: held.and_then(|held| held.receipt),
             ends,
             key,
             client_has: bound.client_has,
         }
     }
 
-    /// Who has only read has nothing to send; a neighbour sends its own.
-    fn commits(&self, current: &Current, changed: bool, is_new: bool) -> bool {
+    /// Whether there is something of its own to send.
+    fn commits(&self, changed: bool, is_new: bool) -> bool {
         if self.is_filtered {
             return is_new;
         }
-        // What a filtered request has changed is sent by the next one that is not.
-        let is_left_dirty = || {
-            self.context.filter.is_some()
-                && current.cell.slot(|slot| {
-                    let live = slot.entry.as_ref().and_then(Entry::live);
-                    live.is_some_and(State::is_dirty)
-                })
-        };
-        changed || !self.context.manager.use_dirty_flag || is_left_dirty()
+        changed || !self.context.manager.use_dirty_flag
     }
 
     /// All who have to have acknowledged the write that the response waited for.
