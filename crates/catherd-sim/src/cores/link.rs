@@ -16,7 +16,7 @@ use catherd::core::time::Time;
 use catherd::core::version::{Incarnation, Vector};
 use catherd::env::Place;
 
-use super::network::Item;
+use super::network::{Item, Role};
 use super::node::{CONTEXT, Link, LinkTicket};
 use super::pool::LinkAt;
 use super::queue::{ACCEPTOR, ConnId, OPENER};
@@ -431,7 +431,9 @@ impl World {
             self.broken("3: frames are numbered", format!("{process}: {error}"));
             return;
         }
-        for fragment in fragments {
+        // What was under way over a link that broke may come late; its buckets are marked.
+        let is_held = conn.roles[OPENER] != Role::Closed;
+        for fragment in fragments.iter().filter(|_| is_held) {
             if let Content::Write(write) = &fragment.content {
                 let (key, revision) = (fragment.key, write.seen.revision(member));
                 let pools = &mut self.node(process).pools;
