@@ -42,6 +42,7 @@ impl Default for Link {
             queue_frames_max: None,
             ack_timeout: Duration::from_secs(15),
             write_ahead_bytes: 256 << 10,
+            pace: Duration::ZERO,
         };
         Self {
             outbox: Outbox::new(config),
