@@ -59,18 +59,20 @@ fn config() -> impl Strategy<Value = OutboxConfig> {
     let ahead = prop_oneof![Just(0_usize), Just(500), Just(1 << 20)];
     let pace = prop_oneof![Just(0), Just(10_u64)].prop_map(Duration::from_millis);
     (any::<bool>(), any::<bool>(), bound, frames, ahead, pace).prop_map(
-        |(join, applied, queue_bytes_max, queue_frames_max, write_ahead_bytes, pace)| OutboxConfig {
-            joining: if join { Joining::Join } else { Joining::Keep },
-            confirm: if applied {
-                Confirm::Applied
-            } else {
-                Confirm::Written
-            },
-            queue_bytes_max,
-            queue_frames_max,
-            ack_timeout: ACK_TIMEOUT,
-            write_ahead_bytes,
-            pace,
+        |(join, applied, queue_bytes_max, queue_frames_max, write_ahead_bytes, pace)| {
+            OutboxConfig {
+                joining: if join { Joining::Join } else { Joining::Keep },
+                confirm: if applied {
+                    Confirm::Applied
+                } else {
+                    Confirm::Written
+                },
+                queue_bytes_max,
+                queue_frames_max,
+                ack_timeout: ACK_TIMEOUT,
+                write_ahead_bytes,
+                pace,
+            }
         },
     )
 }
