@@ -573,7 +573,8 @@ impl Link {
 
     /// Tells the channel whether this link gathers.
     fn note_gathers(&self, inner: &mut Inner) {
-        let gathers = inner.outbox.gathers();
+        // Whoever cannot write has nothing to gather for.
+        let gathers = inner.outbox.gathers() && !inner.blocked && !inner.held;
         match (std::mem::replace(&mut inner.gathers, gathers), gathers) {
             (false, true) => self.gathering.fetch_add(1, Ordering::Relaxed),
             (true, false) => self.gathering.fetch_sub(1, Ordering::Relaxed),

@@ -420,7 +420,7 @@ impl Outbox {
     /// had several: then it is worth a moment to let others queue theirs. Where an acknowledgement
     /// is waited for they gather anyway.
     pub fn gathers(&self) -> bool {
-        self.gathers && self.may_write()
+        self.gathers && self.written.is_empty() && self.paced_until.is_none()
     }
 
     /// What has become of a frame; `None` while it is to be waited for.

@@ -154,6 +154,31 @@ fn where_nobody_waits_the_next_write_begins_its_pace_after_the_last() {
 }
 
 #[test]
+fn it_is_worth_a_moment_to_gather_where_several_were_written_and_nothing_is_waited_for() {
+    let mut outbox = Outbox::new(CONFIG);
+    outbox.push(at(0), fragment(1, "a"));
+    write(&mut outbox, at(0));
+    outbox.push(at(0), fragment(2, "b"));
+    outbox.push(at(0), fragment(3, "c"));
+    outbox.acknowledged(at(1), &up_to(1)).unwrap();
+    assert!(!outbox.gathers(), "the last write had one");
+    write(&mut outbox, at(1));
+    assert!(!outbox.gathers(), "they gather until the acknowledgement");
+    outbox.push(at(1), large(4, CONFIG.write_ahead_bytes));
+    assert!(!outbox.gathers(), "there is enough");
+    write(&mut outbox, at(1));
+    outbox.acknowledged(at(2), &up_to(4)).unwrap();
+    assert!(!outbox.gathers(), "the last write had one");
+    outbox.push(at(2), fragment(5, "d"));
+    outbox.push(at(2), fragment(6, "e"));
+    write(&mut outbox, at(2));
+    outbox.acknowledged(at(3), &up_to(6)).unwrap();
+    assert!(outbox.gathers());
+    outbox.close();
+    assert!(!outbox.gathers());
+}
+
+#[test]
 fn a_late_acknowledgement_lets_go_what_its_pace_held_back() {
     let mut outbox = Outbox::new(PACED);
     outbox.push(at(0), fragment(1, "a"));
