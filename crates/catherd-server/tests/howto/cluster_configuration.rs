@@ -184,7 +184,7 @@ fn h59_there_are_four_replication_modes() {
 fn h55_a_mode_that_is_not_pooled_uses_one_socket_to_each_member() {
     let farm = farm();
     let (a, b) = farm.pair();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut client = Client::new();
