@@ -466,8 +466,13 @@ async fn a_slow_member_slows_no_asynchronous_answer_and_a_synchronous_one_once()
 /// wait for the member.
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_slow_over_one_of_its_links_is_waited_for_over_none() {
-    let pair = Pair::new(30, Mode::Pooled).await;
+    let all_links = |it: ClusterBuilder| it.auto_connect(true);
+    let pair = Pair::with(30, Mode::Pooled, all_links, |it| it).await;
     let cookies = fill(&pair.a, 64).await;
+    until("every place open", || {
+        link(&pair.a).connections == SOCKETS as u64
+    })
+    .await;
     pair.agree().await;
     let slow = Link {
         bytes_per_second: Some(1_000),

@@ -146,20 +146,18 @@ impl State {
     }
 
     fn stamp(&self, by: &Writer) -> Version {
-        let highest = self.highest();
-        let registers = self.registers.iter().map(|it| it.version.revision);
-        let revision = registers
-            .max()
-            .unwrap_or(0)
-            .max(self.seen.highest())
-            .max(by.floor)
-            + 1;
+        let (mut highest, mut revision) = (None, self.seen.highest().max(by.floor));
+        for register in self.registers.iter() {
+            highest = highest.max(Some(register.version));
+            revision = revision.max(register.version.revision);
+        }
+        let revision = revision + 1;
         let revision = if is_planted(Bug::CountsOwnWritesAlone) {
             self.seen.revision(by.incarnation) + 1
         } else {
             revision
         };
-        let fence = highest.map_or(0, |version| version.fence);
+        let fence = highest.map_or(0, |version: Version| version.fence);
         let raise = u32::from(self.tally != by.gone && !is_planted(Bug::NeverRaisesFences));
         Version {
             fence: fence + raise,

@@ -365,6 +365,13 @@ impl<'a> Iter<'a> {
     }
 
     fn number(&mut self) -> u64 {
+        // Most have one byte.
+        if let Some(&byte) = self.block.get(self.at)
+            && byte & MORE == 0
+        {
+            self.at += 1;
+            return byte.into();
+        }
         let (mut number, mut shift) = (0, 0);
         loop {
             let [byte] = self.array();

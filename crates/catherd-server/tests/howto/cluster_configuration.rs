@@ -1,5 +1,6 @@
 //! HOW-TO, "Cluster Configuration".
 
+use std::thread;
 use std::time::Duration;
 
 use catherd_testkit::{Client, Site as _, wait};
@@ -98,14 +99,22 @@ fn h56_mode_pooled_uses_several_sockets_to_each_member() {
     a.wait_for_members(&["B"]);
     b.wait_for_members(&["A"]);
     let mut clients: Vec<_> = (0..40).map(|_| Client::new()).collect();
+    let large = json!("x".repeat(100_000));
+    wait::until_true("five sockets to B", || {
+        thread::scope(|scope| {
+            for client in &mut clients {
+                scope.spawn(|| client.set(&a, "large", &large));
+            }
+        });
+        connections_to(&b) == 5
+    });
+    assert_eq!(a.status()["members"][0]["link"]["connections"], 5);
     for round in 0..3 {
         for client in &mut clients {
             let answer = client.set(&a, "round", &json!(round));
             assert_eq!(answer.degraded(), "");
         }
     }
-    wait::until_true("five sockets to B", || connections_to(&b) == 5);
-    assert_eq!(a.status()["members"][0]["link"]["connections"], 5);
     // Over several sockets nothing of a session overtakes what came before it.
     assert_eq!(b.counter("gaps"), 0);
     assert_eq!(a.digest("/examples"), b.digest("/examples"));
@@ -175,7 +184,7 @@ fn h59_there_are_four_replication_modes() {
 fn h55_a_mode_that_is_not_pooled_uses_one_socket_to_each_member() {
     let farm = farm();
     let (a, b) = farm.pair();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 let mut client = Client::new();

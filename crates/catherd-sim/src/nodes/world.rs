@@ -236,6 +236,8 @@ impl World {
             .drop_time(settings.drop_time)
             .ack_timeout(settings.ack_timeout)
             .repair_interval(settings.repair_interval)
+            // In mode `pooled` every other run has all its links from the start.
+            .auto_connect(self.plan.seed.is_multiple_of(2))
             .max_queue_bytes(settings.queue_bytes_max);
         match settings.queue_frames_max {
             Some(frames) => builder.max_queue_length(frames),

@@ -44,8 +44,8 @@ pub(super) async fn open_first<E: Env>(env: E, shared: Arc<Shared>, call: Call) 
             return;
         }
     };
-    let (reader, writer) = tokio::io::split(stream);
-    let pool = Pool::new(&shared, member, &call.name, Box::new(writer));
+    let (reader, writer) = env.split(stream);
+    let pool = Pool::new(&shared, member, &call.name, writer);
     let welcomed = Input::Welcomed {
         expected: member,
         welcome,
@@ -80,8 +80,8 @@ pub(super) async fn open_more<E: Env>(
     }) else {
         return pool.failed(place, env.now());
     };
-    let (reader, writer) = tokio::io::split(stream);
-    let Some(Placed { link, after }) = pool.opened(place, Box::new(writer)) else {
+    let (reader, writer) = env.split(stream);
+    let Some(Placed { link, after }) = pool.opened(place, writer) else {
         return;
     };
     let run = link.run(reader, buffer);

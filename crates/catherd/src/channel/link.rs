@@ -6,7 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -19,18 +19,18 @@ use catherd_core::message::{ClusterKey, FrameReader, Message};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite as _};
 use tokio::sync::Notify;
 
 use super::answers::{answer, bad, misplaced};
+use super::load::{BUSY_AGE, Load};
 use super::pool::Pool;
 use super::questions::{Questions, Reply};
 use super::shared::Shared;
 use super::{Delivery, Fetched, Ticket};
 use crate::cluster::LinkStatus;
+use crate::env::Writer;
 use crate::surroundings::Surroundings;
-
-pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(super) struct Link {
     /// By the channel's own count, from 1: a member may have had other links before.
@@ -41,14 +41,18 @@ pub(super) struct Link {
     pub(super) surroundings: Arc<dyn Surroundings>,
     /// The links to the same member.
     pool: Weak<Pool>,
+    /// What they have on their way, where there may be several.
+    load: Option<Arc<Load>>,
     key: Option<ClusterKey>,
     delivery: Arc<dyn Delivery>,
     ack_timeout: Duration,
     keep_alive: KeepAlive,
+    /// It is wanted also where one link would be enough (`autoConnect`).
+    stays: bool,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
-    /// Whether the last write of a link had more than one frame.
-    gathers: Arc<AtomicBool>,
+    /// How many links of the channel [gather](Outbox::gathers).
+    gathering: Arc<AtomicUsize>,
     /// The link is free while at most so many bytes and frames are queued.
     free: (usize, usize),
     /// Something was marked since the link was free.
@@ -70,10 +74,16 @@ struct Inner {
     /// Nothing is written before what went over another link is settled.
     held: bool,
     closed: bool,
+    /// When the link's task looks next, if nobody tells it to earlier.
+    looks_at: Time,
     waiting: Vec<(FrameTicket, Waker)>,
     /// Who waits until everything up to a frame has come to its end.
     passing: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
+    /// So many bytes on their way are in the load of the pool.
+    counted: usize,
+    /// It is counted among the links that gather.
+    gathers: bool,
     /// When something was last queued, and how often so far.
     used_at: Time,
     uses: u64,
@@ -100,7 +110,7 @@ impl Link {
         shared: &Shared,
         (member, name): (Incarnation, &str),
         writer: Writer,
-        pool: Weak<Pool>,
+        (pool, load): (Weak<Pool>, Option<Arc<Load>>),
         keep_alive: KeepAlive,
     ) -> Self {
         let outbox = Outbox::one_of(shared.outbox, shared.pool.links);
@@ -112,12 +122,14 @@ impl Link {
             questions: Questions::default(),
             surroundings: Arc::clone(&shared.surroundings),
             pool,
+            load,
             key: shared.key.clone(),
             delivery: Arc::clone(&shared.delivery),
             ack_timeout: shared.outbox.ack_timeout,
             keep_alive,
+            stays: shared.pool.opens_at_once,
             is_stirred: AtomicBool::new(false),
-            gathers: Arc::clone(&shared.gathers),
+            gathering: Arc::clone(&shared.gathering),
             free: (
                 shared.outbox.queue_bytes_max / share,
                 shared
@@ -133,9 +145,12 @@ impl Link {
                 blocked: false,
                 held: false,
                 closed: false,
+                looks_at: shared.surroundings.now(),
                 waiting: Vec::new(),
                 passing: Vec::new(),
                 drained: Vec::new(),
+                counted: 0,
+                gathers: false,
                 used_at: shared.surroundings.now(),
                 uses: 0,
             }),
@@ -150,6 +165,7 @@ impl Link {
         inner.used_at = inner.used_at.max(now);
         inner.uses += 1;
         let frame = inner.outbox.push(now, frame);
+        self.count(&mut inner, now);
         self.is_stirred.store(true, Ordering::Release);
         Ticket {
             link: self.number,
@@ -234,7 +250,12 @@ impl Link {
                 if may_write && self.write(&mut inner, &mut noop_context()).is_pending() {
                     inner.blocked = true;
                     self.stirred.notify_one();
+                    if let Some(load) = &self.load {
+                        load.note_busy(self.surroundings.now());
+                    }
                 }
+                self.plan_look(&mut inner);
+                self.note_gathers(&mut inner);
                 // Where nothing can be written no entry's turn has come: it may still be joined.
                 if inner.blocked || inner.held {
                     break;
@@ -347,6 +368,8 @@ impl Link {
             }
             inner.closed = true;
             inner.outbox.close();
+            self.count(&mut inner, self.surroundings.now());
+            self.note_gathers(&mut inner);
             inner.writer = Box::new(tokio::io::sink());
             inner.unsent.clear();
         }
@@ -430,7 +453,29 @@ impl Link {
 
     fn acknowledged(&self, ack: &Ack) -> io::Result<()> {
         let now = self.surroundings.now();
-        self.inner.lock().outbox.acknowledged(now, ack).map_err(bad)
+        let mut inner = self.inner.lock();
+        inner.outbox.acknowledged(now, ack).map_err(bad)?;
+        self.count(&mut inner, now);
+        Ok(())
+    }
+
+    /// Tells the pool how much is on its way here.
+    fn count(&self, inner: &mut Inner, now: Time) {
+        let Some(load) = &self.load else { return };
+        let bytes = inner.outbox.bytes_under_way();
+        load.change(now, std::mem::replace(&mut inner.counted, bytes), bytes);
+        if inner.outbox.oldest_age(now) > Some(BUSY_AGE) {
+            load.note_busy(now);
+        }
+    }
+
+    /// What is queued and waits for its pace is written by the link's task, if by nobody before.
+    fn plan_look(&self, inner: &mut Inner) {
+        let until = inner.outbox.paced_until();
+        if let Some(until) = until.filter(|&until| until < inner.looks_at) {
+            inner.looks_at = until;
+            self.stirred.notify_one();
+        }
     }
 
     async fn write_and_watch(&self) -> io::Result<()> {
@@ -446,8 +491,7 @@ impl Link {
                 }
                 () = self.surroundings.sleep_until(at) => {
                     self.inner.lock().outbox.handle_timeout(self.surroundings.now());
-                    self.attend();
-                    self.tell_if_free();
+                    self.pump();
                 }
             }
             if self.retires() {
@@ -459,7 +503,7 @@ impl Link {
     /// When the link's task looks at its deadlines next, and whether the socket has to take
     /// something first.
     fn next_look(&self, now: Time) -> (Time, bool) {
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
         // A frame that is queued later has a later deadline than this.
         let mut at = now + self.ack_timeout;
         at = at.min(inner.outbox.poll_timeout().unwrap_or(at));
@@ -468,6 +512,7 @@ impl Link {
             let spent_at = inner.used_at + idle;
             at = at.min(if spent_at > now { spent_at } else { at });
         }
+        inner.looks_at = at;
         (at, inner.blocked)
     }
 
@@ -479,10 +524,16 @@ impl Link {
         let is_spent = {
             let (inner, now) = (self.inner.lock(), self.surroundings.now());
             let KeepAlive { idle, frames_max } = self.keep_alive;
-            idle.is_some_and(|idle| now >= inner.used_at + idle)
+            idle.is_some_and(|idle| now >= inner.used_at + idle || self.is_calm(idle, now))
                 || frames_max.is_some_and(|max| inner.uses >= max)
         };
         is_spent && self.pool.upgrade().is_none_or(|pool| pool.retire(self))
+    }
+
+    /// Whether one link is enough for the member, and has been for so long.
+    fn is_calm(&self, time: Duration, now: Time) -> bool {
+        let was_busy = |load: &Arc<Load>| load.was_busy_within(time, now);
+        !self.stays && !self.load.as_ref().is_some_and(was_busy)
     }
 
     fn poll_unblocked(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -517,9 +568,18 @@ impl Link {
                 }
             }
             inner.outbox.written(now);
-            self.gathers
-                .store(inner.outbox.gathers(), Ordering::Relaxed);
         }
+    }
+
+    /// Tells the channel whether this link gathers.
+    fn note_gathers(&self, inner: &mut Inner) {
+        // Whoever cannot write has nothing to gather for.
+        let gathers = inner.outbox.gathers() && !inner.blocked && !inner.held;
+        match (std::mem::replace(&mut inner.gathers, gathers), gathers) {
+            (false, true) => self.gathering.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.gathering.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
     }
 
     /// Does what the outbox asks for, and wakes whoever waits for what is settled.

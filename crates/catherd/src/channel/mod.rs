@@ -11,6 +11,7 @@
 //! | `dial` | connections that this node opens |
 //! | `accept` | connections that others open, up to their hello |
 //! | `pool` | the links to one member |
+//! | `load` | how much is on its way over them |
 //! | `link` | a connection to a member: its queue, its acknowledgements |
 //! | `questions` | what a member is asked over a link |
 //! | `incoming` | a connection from a member: frames are applied and acknowledged |
@@ -24,6 +25,7 @@ mod driver;
 mod heartbeats;
 mod incoming;
 mod link;
+mod load;
 mod pool;
 mod pulse;
 mod questions;

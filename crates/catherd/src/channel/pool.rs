@@ -3,9 +3,10 @@
 //! The first link is opened by the membership and lives as long as the member is met; questions,
 //! their answers and everything without a number go over it. In mode `pooled` each session has a
 //! place among `maxPoolSocketLimit` by its key, and its fragments always take the link of that
-//! place. A place without a link is opened at its first use; until then the first link stands in,
-//! and the new one begins to write when all that the first one had by then has come to its end. So
-//! the fragments of a session stay in order. All links of a member live and die with the first.
+//! place. A place without a link is opened when it is used while the member is [busy](Load); until
+//! then the first link stands in, and the new one begins to write when all that the first one had
+//! by then has come to its end. So the fragments of a session stay in order. All links of a member
+//! live and die with the first.
 //!
 //! Locks: a session's comes before the pool's, and the pool's before a link's and that of the list
 //! of links. The pool's is never held while a link is written, for that may encode a session.
@@ -23,9 +24,11 @@ use parking_lot::{Mutex, RwLock};
 
 use super::Ticket;
 use super::driver::Input;
-use super::link::{KeepAlive, Link, Writer};
+use super::link::{KeepAlive, Link};
+use super::load::Load;
 use super::shared::Shared;
 use crate::cluster::{Event, LinkStatus};
+use crate::env::Writer;
 
 /// How many links a member gets, and how long those behind the first are kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +36,7 @@ pub(crate) struct PoolConfig {
     /// `maxPoolSocketLimit` in mode `pooled`, 1 in all others.
     pub(crate) links: usize,
     pub(crate) keep_alive: KeepAlive,
-    /// Whether all are opened at once and not at their first use (`autoConnect`).
+    /// Whether all are opened at once, and not when they are needed (`autoConnect`).
     pub(crate) opens_at_once: bool,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
+    /// What is on its way over all links, where there may be several.
+    load: Option<Arc<Load>>,
     /// Those behind the first; empty once the pool is closed.
     more: RwLock<Vec<Place>>,
     /// Links over which the member did not acknowledge in time.
@@ -81,18 +86,21 @@ impl Pool {
     ) -> Arc<Self> {
         let now = shared.surroundings.now();
         let closed = || Place::Closed { retry_at: now };
-        let places = std::iter::repeat_with(closed).take(shared.pool.links - 1);
+        let links = shared.pool.links;
+        let places = std::iter::repeat_with(closed).take(links - 1);
+        let load = (links > 1).then(|| Arc::new(Load::new(&shared.outbox, links)));
         Arc::new_cyclic(|pool| Self {
             member,
             first: Arc::new(Link::new(
                 shared,
                 (member, name),
                 writer,
-                pool.clone(),
+                (pool.clone(), load.clone()),
                 KeepAlive::default(),
             )),
             shared: Arc::clone(shared),
             is_stirred: AtomicBool::new(false),
+            load,
             more: RwLock::new(places.collect()),
             silent: Mutex::default(),
         })
@@ -108,7 +116,10 @@ impl Pool {
         let more = self.more.read();
         let (ticket, is_wanted) = match more.get(place) {
             Some(Place::Open(link)) => (link.push(now, frame), false),
-            Some(Place::Closed { retry_at }) => (self.first.push(now, frame), now >= *retry_at),
+            Some(Place::Closed { retry_at }) => {
+                let ticket = self.first.push(now, frame);
+                (ticket, now >= *retry_at && self.needs_more(now))
+            }
             Some(Place::Opening) | None => (self.first.push(now, frame), false),
         };
         drop(more);
@@ -130,11 +141,16 @@ impl Pool {
             self.first.pump();
         }
         if self.shared.pool.links > 1 {
-            let more = self.more_links();
-            for link in more.iter().filter(|link| link.take_stirred()) {
+            for link in self.stirred_links() {
                 link.pump();
             }
         }
+    }
+
+    /// Whether a place that is used gets a link of its own.
+    fn needs_more(&self, now: Time) -> bool {
+        let is_busy = |load: &Arc<Load>| load.was_busy_within(BUSY_FOR, now);
+        self.shared.pool.opens_at_once || self.load.as_ref().is_some_and(is_busy)
     }
 
     /// Every link that is open, the first one first.
@@ -162,7 +178,7 @@ impl Pool {
             &self.shared,
             (self.member, &self.first.name),
             writer,
-            Arc::downgrade(self),
+            (Arc::downgrade(self), self.load.clone()),
             self.shared.pool.keep_alive,
         ));
         link.hold();
@@ -291,6 +307,16 @@ impl Pool {
         }
     }
 
+    fn stirred_links(&self) -> Vec<Arc<Link>> {
+        let more = self.more.read();
+        let stirred = |link: &&Arc<Link>| link.take_stirred();
+        more.iter()
+            .filter_map(Place::link)
+            .filter(stirred)
+            .cloned()
+            .collect()
+    }
+
     fn more_links(&self) -> Vec<Arc<Link>> {
         let more = self.more.read();
         more.iter().filter_map(Place::link).cloned().collect()
@@ -346,6 +372,9 @@ fn place(key: Key, links: usize) -> Option<usize> {
     let place = high % links as u64;
     usize::try_from(place).ok()?.checked_sub(1)
 }
+
+/// So long after it was busy a member still gets links that it has not.
+const BUSY_FOR: Duration = Duration::from_secs(1);
 
 /// After an attempt that failed the first link stands in for so long.
 const RETRY: Duration = Duration::from_secs(1);

@@ -169,7 +169,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// How many connections a member gets in mode [`Pooled`](Mode::Pooled)
+    /// How many connections a member gets in mode [`Pooled`](Mode::Pooled) where one is not enough
     /// (`maxPoolSocketLimit`), 1 to 1024; 25 by default. Without effect in the other modes.
     #[must_use]
     pub fn max_pool_sockets(mut self, sockets: usize) -> Self {
@@ -177,8 +177,9 @@ impl ClusterBuilder {
         self
     }
 
-    /// How long a connection of the pool stays open without a frame (`keepAliveTimeout`); a minute
-    /// by default, `None` for as long as the member. The first connection to a member always stays.
+    /// How long a connection of the pool stays open without a frame, or where one was enough
+    /// (`keepAliveTimeout`); a minute by default, `None` for as long as the member. The first
+    /// connection to a member always stays.
     #[must_use]
     pub fn keep_alive(mut self, idle: Option<Duration>) -> Self {
         self.keep_alive.idle = idle;
@@ -193,8 +194,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// Whether all connections of the pool are opened when a member is met, and not at their
-    /// first use (`autoConnect`); `false` by default.
+    /// Whether all connections of the pool are opened when a member is met and stay while they are
+    /// used, and not only where one is not enough (`autoConnect`); `false` by default.
     #[must_use]
     pub fn auto_connect(mut self, at_once: bool) -> Self {
         self.auto_connect = at_once;
@@ -449,6 +450,11 @@ impl ClusterBuilder {
                 queue_frames_max: self.queue_frames_max,
                 ack_timeout: self.ack_timeout,
                 write_ahead_bytes: WRITE_AHEAD_BYTES,
+                pace: if self.mode.is_synchronous() {
+                    Duration::ZERO
+                } else {
+                    PACE
+                },
             },
             pool: PoolConfig {
                 links: match self.mode {
@@ -473,6 +479,9 @@ fn digest(text: &str) -> u64 {
 
 /// A link writes although something is unacknowledged once so many bytes are queued.
 const WRITE_AHEAD_BYTES: usize = 64 * 1024;
+
+/// Where nobody waits for a write, a link begins to write so long after it did last.
+const PACE: Duration = Duration::from_millis(1);
 
 fn check_node_name(name: &str) -> Result<(), StartError> {
     if is_node_name(name) {

@@ -29,6 +29,12 @@ pub use self::faults::{Action, Armed, Faults, Place};
 pub use self::group::Group;
 pub use self::system::{MulticastSocket, System};
 
+/// The direction of a connection from which this process reads.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// The direction of a connection to which this process writes.
+pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
 /// What a node needs of the world.
 ///
 /// Cheap to clone; all clones are the same process. Errors name what was being done and with whom,
@@ -55,6 +61,13 @@ pub trait Env: Clone + Debug + Send + Sync + 'static {
     ///
     /// Dropping the future gives the attempt up.
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// The two directions of a connection, for two who do not wait for each other. It is closed
+    /// when both are dropped; whether the peer sees the end of one before is up to the environment.
+    fn split(&self, stream: Self::Stream) -> (Reader, Writer) {
+        let (reader, writer) = tokio::io::split(stream);
+        (Box::new(reader), Box::new(writer))
+    }
 
     /// Listens at an address; port 0 takes a free one, which
     /// [`local_address`](Self::local_address) names.

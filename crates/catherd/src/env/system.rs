@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::{Env, Failed, Faults, Group, multicast};
+use super::{Env, Failed, Faults, Group, Reader, Writer, multicast};
 
 /// The environment of production.
 ///
@@ -80,6 +80,13 @@ impl Env for System {
         self.within(connecting)
             .await
             .map_err(|error| Failed::because("connect to", to, error))
+    }
+
+    /// Reading and writing share no lock: a request that writes is not to wait while the task of the
+    /// link reads.
+    fn split(&self, stream: TcpStream) -> (Reader, Writer) {
+        let (reader, writer) = stream.into_split();
+        (Box::new(reader), Box::new(writer))
     }
 
     async fn listen(&self, at: SocketAddr) -> io::Result<TcpListener> {

@@ -61,6 +61,11 @@ pub struct OutboxConfig {
     /// Frames are written although something is unacknowledged once this many bytes of payload
     /// are queued. Greater gathers more in one write, smaller keeps large sessions flowing.
     pub write_ahead_bytes: usize,
+    /// Where nobody waits for fragments: writes of them begin at least so far apart, unless
+    /// [`write_ahead_bytes`](Self::write_ahead_bytes) are queued, or a tombstone is. What comes
+    /// meanwhile shares the next write, its reads and its acknowledgement. Zero where somebody
+    /// waits.
+    pub pace: Duration,
 }
 
 /// Whether writes of one session join in the queue.
@@ -93,8 +98,8 @@ pub enum Confirm {
 ///   entries, encode them **without** the link's lock (the session's lock comes before it),
 ///   [`fill`](Self::fill) each, and begin again with `to_write`.
 /// - [`acknowledged`](Self::acknowledged) for what comes back,
-///   [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout),
-///   [`close`](Self::close) at the end.
+///   [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout) and a write
+///   after it, [`close`](Self::close) at the end.
 /// - After any of these, [`poll`](Self::poll) until `None`. After
 ///   [`OutboxEffect::Settled`], ask for the [`outcome`](Self::outcome) of every ticket that
 ///   somebody waits for.
@@ -132,6 +137,8 @@ pub struct Outbox {
     queued_for: Duration,
     /// Several numbered frames were given out together at last.
     gathers: bool,
+    /// No write of fragments begins before, while the last one is not long enough ago.
+    paced_until: Option<Time>,
     counters: Counters,
 }
 
@@ -221,6 +228,7 @@ impl Outbox {
             round_trip: None,
             queued_for: Duration::ZERO,
             gathers: false,
+            paced_until: None,
             counters: Counters::default(),
         }
     }
@@ -330,10 +338,12 @@ impl Outbox {
 
     /// Appends what is to be written now; whether that is anything.
     ///
-    /// Control frames always. Frames of fragments if nothing is unacknowledged, or if
+    /// Control frames always. Frames of fragments if nothing is unacknowledged and the last write
+    /// of them is its [pace](OutboxConfig::pace) ago, or if
     /// [`write_ahead_bytes`](OutboxConfig::write_ahead_bytes) are queued: then all that is queued,
     /// tombstones first, up to [`WRITE_BYTES_MAX`] and up to the first entry without bytes.
     pub fn to_write(&mut self, now: Time, out: &mut BytesMut) -> bool {
+        self.look_at_pace(now);
         let before = out.len();
         out.reserve(self.control_bytes);
         for frame in self.control.drain(..) {
@@ -359,6 +369,8 @@ impl Outbox {
             let frames = self.written.len() - written_before;
             if frames > 0 {
                 self.gathers = frames > 1;
+                let pace = self.config.pace;
+                self.paced_until = (!pace.is_zero()).then(|| now + pace);
             }
         }
         let len = out.len() - before;
@@ -371,6 +383,12 @@ impl Outbox {
     /// the operating system has reaches the peer all the same. Write again afterwards.
     pub fn hold_nothing_back(&mut self) {
         self.config.write_ahead_bytes = 0;
+    }
+
+    /// When what is queued may be written that waits for its pace and for nothing else.
+    pub fn paced_until(&self) -> Option<Time> {
+        let is_any = self.queue.frames() > 0 && self.written.is_empty();
+        self.paced_until.filter(|_| is_any && !self.is_closed)
     }
 
     /// Everything that was given out is in the hands of the operating system.
@@ -398,10 +416,11 @@ impl Outbox {
         }
     }
 
-    /// Whether the last write that had numbered frames had several: then it is worth a moment to
-    /// let others queue theirs before the next one.
+    /// Whether a fragment would be written at once, and the last write that had numbered frames
+    /// had several: then it is worth a moment to let others queue theirs. Where an acknowledgement
+    /// is waited for they gather anyway.
     pub fn gathers(&self) -> bool {
-        self.gathers
+        self.gathers && self.written.is_empty() && self.paced_until.is_none()
     }
 
     /// What has become of a frame; `None` while it is to be waited for.
@@ -426,10 +445,12 @@ impl Outbox {
     /// Time has passed: every frame that has waited for `ack_timeout` is settled as
     /// unacknowledged and marked, though it stays under way.
     ///
-    /// The peer becomes suspect, unless it has said of all of them that they are behind.
+    /// The peer becomes suspect, unless it has said of all of them that they are behind. What has
+    /// waited for its pace may be written: write afterwards.
     ///
     /// Calling this early or often is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.look_at_pace(now);
         while let Some(record) = self.tickets.next_overdue(now) {
             self.counters.timeouts += 1;
             self.is_settled = true;
@@ -486,7 +507,8 @@ impl Outbox {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.tickets.deadline()
+        let deadline = self.tickets.deadline();
+        self.paced_until().into_iter().chain(deadline).min()
     }
 
     /// The connection has ended: nothing is given out any more, what is pending becomes
@@ -499,6 +521,7 @@ impl Outbox {
         }
         self.is_closed = true;
         self.is_settled = true;
+        self.gathers = false;
         self.is_suspect = false;
         self.is_silent = false;
         self.tickets.close();
@@ -527,6 +550,16 @@ impl Outbox {
         std::mem::take(&mut self.is_settled).then_some(OutboxEffect::Settled)
     }
 
+    /// The payloads of all frames that are queued, or given out and unacknowledged, in bytes.
+    pub fn bytes_under_way(&self) -> usize {
+        self.queued_payload_bytes() + self.tickets.written_bytes()
+    }
+
+    /// How long ago the oldest frame was pushed that is queued or unacknowledged.
+    pub fn oldest_age(&self, now: Time) -> Option<Duration> {
+        self.tickets.oldest_age(now)
+    }
+
     /// The state in figures.
     pub fn snapshot(&self, now: Time) -> OutboxSnapshot {
         OutboxSnapshot {
@@ -546,13 +579,21 @@ impl Outbox {
         }
     }
 
-    /// The rule of the group commit.
+    /// The rule of the group commit. An end has no pace: somebody waits for it.
     fn may_write(&self) -> bool {
-        let payload_bytes = || {
-            let tombstones = self.tombstone_bytes - ENTRY_BYTES * self.tombstones.len();
-            tombstones + self.queue.payload_bytes()
-        };
-        self.written.is_empty() || payload_bytes() >= self.config.write_ahead_bytes
+        let is_in_pace = self.paced_until.is_none() || !self.tombstones.is_empty();
+        let is_enough = || self.queued_payload_bytes() >= self.config.write_ahead_bytes;
+        (self.written.is_empty() && is_in_pace) || is_enough()
+    }
+
+    fn queued_payload_bytes(&self) -> usize {
+        let tombstones = self.tombstone_bytes - ENTRY_BYTES * self.tombstones.len();
+        tombstones + self.queue.payload_bytes()
+    }
+
+    /// Once the pace is over it stays so until the next write.
+    fn look_at_pace(&mut self, now: Time) {
+        self.paced_until = self.paced_until.filter(|&until| now < until);
     }
 
     fn next_frame(&mut self) -> Option<(Ticket, Bytes)> {
