@@ -272,26 +272,23 @@ fn nested(out: &mut dyn Out, tag: u32, put: &dyn Fn(&mut dyn Out)) {
     out.sized(put);
 }
 
+/// Fragments and answers of all kinds.
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use prost::Message as _;
 
-    use super::super::super::wire;
-    use super::super::exchange::to_whole;
-    use super::super::fragment::to_fragment;
-    use super::super::{Answer, Message};
-    use super::*;
-    use crate::session::{Birth, Name, Register, Rules, Slot, Value, Write};
+    use super::super::Answer;
+    use crate::key::Key;
+    use crate::session::{Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write};
     use crate::version::{Dot, Incarnation, Version};
 
     fn incarnation() -> impl Strategy<Value = Incarnation> {
         (1..=3_u64).prop_map(|few| Incarnation::from_bits(few * 0x0101_0101_0101_0101))
     }
 
-    fn dot() -> impl Strategy<Value = Dot> {
+    pub(in super::super) fn dot() -> impl Strategy<Value = Dot> {
         let revision = prop_oneof![0..4_u64, 120..140_u64, Just(Version::REVISION_MAX)];
         (incarnation(), revision).prop_map(|(writer, revision)| Dot { writer, revision })
     }
@@ -355,7 +352,7 @@ mod tests {
         })
     }
 
-    fn fragment() -> impl Strategy<Value = Fragment> {
+    pub(in super::super) fn fragment() -> impl Strategy<Value = Fragment> {
         let content = prop_oneof![write(), tombstone()];
         (any::<u128>(), content).prop_map(|(bits, content)| Fragment {
             key: Key::from_bits(bits),
@@ -363,7 +360,7 @@ mod tests {
         })
     }
 
-    fn answer() -> impl Strategy<Value = Answer> {
+    pub(in super::super) fn answer() -> impl Strategy<Value = Answer> {
         let flags = (any::<bool>(), any::<bool>());
         (any::<u128>(), proptest::option::of(fragment()), flags).prop_map(
             |(bits, fragment, (same, served))| Answer {
@@ -374,6 +371,20 @@ mod tests {
             },
         )
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::super::super::wire;
+    use super::super::Message;
+    use super::super::exchange::to_whole;
+    use super::super::fragment::to_fragment;
+    use super::samples::{answer, dot, fragment};
+    use super::*;
+    use crate::session::Rules;
 
     proptest! {
         #[test]

@@ -151,14 +151,14 @@ impl<'a> WriteHead<'a> {
 }
 
 /// The revision of a write that does not say it: the one after `since`; 0 for none.
-fn revision_left_out(since: Option<u64>) -> u64 {
+pub(super) fn revision_left_out(since: Option<u64>) -> u64 {
     since
         .filter(|since| *since < Version::REVISION_MAX)
         .map_or(0, |since| since + 1)
 }
 
 /// What a write has seen that does not say it: itself.
-fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
+pub(super) fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
     [Dot { writer, revision }].into_iter().collect()
 }
 
@@ -176,6 +176,8 @@ fn to_register(said: Seen<'_>, head: &WriteHead<'_>) -> wire::Register {
     register
 }
 
+/// What [`decode`](super::decode) is compared with.
+#[cfg(test)]
 pub(super) fn from_fragment(fragment: &wire::Fragment) -> Result<Fragment, DecodeError> {
     let key = from_key(&fragment.key)?;
     let age = Duration::from_millis(fragment.age_ms);
@@ -249,7 +251,11 @@ pub(super) fn from_fragment(fragment: &wire::Fragment) -> Result<Fragment, Decod
     })
 }
 
-fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, DecodeError> {
+pub(super) fn version(
+    fence: u32,
+    revision: u64,
+    writer: Incarnation,
+) -> Result<Version, DecodeError> {
     let version = Version {
         fence,
         revision,
@@ -262,6 +268,7 @@ fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, De
     }
 }
 
+#[cfg(test)]
 fn from_register(
     register: &wire::Register,
     writer: Incarnation,
@@ -292,6 +299,7 @@ fn from_register(
     })
 }
 
+#[cfg(test)]
 pub(super) fn from_fragments(message: wire::Fragments) -> Result<Message, DecodeError> {
     if message.fragments.is_empty() {
         return Err(DecodeError::Malformed);
