@@ -459,7 +459,7 @@ mod tests {
     use super::super::super::limits;
     use super::super::encode::samples::{answer, fragment};
     use super::super::exchange::{from_whole, to_whole};
-    use super::super::fragment::{from_fragments, to_fragment};
+    use super::super::fragment::defined::{from_fragments, to_fragment};
     use super::super::{NESTED_MAX, Shape};
     use super::*;
 

@@ -8,7 +8,7 @@ use super::super::wire;
 #[cfg(test)]
 use super::Answer;
 #[cfg(test)]
-use super::fragment::{from_fragment, to_fragment};
+use super::fragment::defined::{from_fragment, to_fragment};
 use super::fragment::{from_key, from_vector, to_key, to_vector};
 use super::greeting::millis;
 use super::{DecodeError, Message};
