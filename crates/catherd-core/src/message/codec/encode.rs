@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::super::frame::{FrameKind, put_frame};
+use super::super::frame::{FrameKind, HEAD_BYTES_MAX, into_frame};
 use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
@@ -53,12 +53,13 @@ pub(super) fn encode_whole(
 ///
 /// The payload is that of a [`Message::Whole`](super::Message::Whole) with the same answers.
 #[derive(Debug)]
-pub struct Answers(Vec<u8>);
+pub struct Answers(BytesMut);
 
 impl Answers {
-    /// Without an answer yet.
-    pub fn new(question: u64, context: &str) -> Self {
-        let mut bytes = Vec::new();
+    /// Without an answer yet, and with room for so many bytes of them.
+    pub fn new(question: u64, context: &str, room: usize) -> Self {
+        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_MAX + context.len() + 16 + room);
+        bytes.put_bytes(0, HEAD_BYTES_MAX);
         number(&mut bytes, 1, question);
         text(&mut bytes, 2, context);
         Self(bytes)
@@ -95,9 +96,7 @@ impl Answers {
     /// The frame. `knew_route`: as in [`Message::Whole`](super::Message::Whole).
     pub fn into_frame(mut self, knew_route: bool) -> Bytes {
         number(&mut self.0, 4, knew_route.into());
-        let mut frame = BytesMut::new();
-        put_frame(&mut frame, FrameKind::Whole, &self.0);
-        frame.freeze()
+        into_frame(self.0, FrameKind::Whole)
     }
 }
 
@@ -381,7 +380,7 @@ mod tests {
     use super::super::super::wire;
     use super::super::Message;
     use super::super::exchange::to_whole;
-    use super::super::fragment::to_fragment;
+    use super::super::fragment::defined::to_fragment;
     use super::samples::{answer, dot, fragment};
     use super::*;
     use crate::session::Rules;
@@ -394,7 +393,7 @@ mod tests {
             knew_route in any::<bool>(),
         ) {
             let (now, held) = (Time::START, held.into_iter().collect());
-            let mut answers = Answers::new(7, "/shop");
+            let mut answers = Answers::new(7, "/shop", 0);
             let mut made = Vec::new();
             for (fragment, served) in sessions {
                 let mut here = None;
