@@ -106,6 +106,19 @@ pub fn put_frame(out: &mut BytesMut, kind: FrameKind, payload: &[u8]) {
     out.put_slice(payload);
 }
 
+/// So many bytes are left free where the head of a frame is put before its payload.
+pub(super) const HEAD_BYTES_MAX: usize = 5;
+
+/// The frame whose payload stands in `bytes` behind [`HEAD_BYTES_MAX`] bytes for its head.
+pub(super) fn into_frame(mut bytes: BytesMut, kind: FrameKind) -> Bytes {
+    let mut head = BytesMut::with_capacity(HEAD_BYTES_MAX);
+    put_len(&mut head, 1 + bytes.len() - HEAD_BYTES_MAX);
+    head.put_u8(kind.to_byte());
+    bytes.advance(HEAD_BYTES_MAX - head.len());
+    bytes[..head.len()].copy_from_slice(&head);
+    bytes.freeze()
+}
+
 /// Appends the head of a frame of fragments; the payload of `payload_len` bytes must follow.
 pub fn put_fragments_head(out: &mut BytesMut, number: u64, payload_len: usize) {
     out.reserve(5 + NUMBER_BYTES_MAX + payload_len);

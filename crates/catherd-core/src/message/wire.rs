@@ -139,6 +139,7 @@ pub(super) const VECTOR: Shape = Shape {
 
 /// A register without a revision has the version that its fragment names; one without a writer,
 /// the fragment's. The name is text, and bytes here: the decoder need not copy it.
+#[cfg(any(test, doc))]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Register {
     #[prost(bytes = "bytes", optional, tag = "1")]
@@ -189,6 +190,7 @@ pub(super) const PRINCIPAL: Shape = Shape {
 /// What most writes would repeat is left out: the writer if it is that of the birth, the revision
 /// if it is the one after `since`, and `seen` if it knows of that write of that writer alone (of
 /// nothing, without a revision).
+#[cfg(any(test, doc))]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Fragment {
     #[prost(bytes = "bytes", tag = "1")]
@@ -228,6 +230,7 @@ const FRAGMENT: Shape = Shape {
     plain_max: 64,
 };
 
+#[cfg(any(test, doc))]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Fragments {
     #[prost(string, tag = "1")]
@@ -301,6 +304,7 @@ pub(super) const FETCH: Shape = Shape {
 };
 
 /// Without a fragment: the asker holds all of it (`same`), or nothing is known.
+#[cfg(any(test, doc))]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Answer {
     #[prost(bytes = "bytes", tag = "1")]
@@ -319,6 +323,7 @@ const ANSWER: Shape = Shape {
     plain_max: 16,
 };
 
+#[cfg(any(test, doc))]
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Whole {
     #[prost(uint64, tag = "1")]

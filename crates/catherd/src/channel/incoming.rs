@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
 use catherd_core::message::{FrameKind, FrameReader, Message};
 use catherd_core::planted::{Bug, is_planted};
+use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -34,6 +36,12 @@ pub(super) struct Incoming<S> {
 /// a short question may have a long answer.
 const OUT_BYTES_MAX: usize = 256 * 1024;
 
+/// An answer of so many bytes is one of many, for a member that gets its state.
+const LONG_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Nobody makes way for longer than this.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
+
 /// So many questions are answered in one turn; then others have theirs.
 const QUESTIONS_A_TURN: usize = 64;
 
@@ -51,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         let frame_bytes_max = Message::bytes_max(FrameKind::Whole, session_bytes_max) + 16;
         let frames = FrameReader::new(frame_bytes_max);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
-        let mut said = Vec::new();
+        let (mut said, mut requests) = (Vec::new(), 0);
         let mut late: Vec<(String, Vec<_>)> = Vec::new();
         loop {
             for (context, fragments) in late.drain(..) {
@@ -59,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             }
             // Nobody closes the turns.
             let turn = self.shared.turns.acquire().await.ok();
+            let began = self.shared.surroundings.now();
             let (mut applied, mut is_done, mut questions) = (false, false, 0);
             while out.len() < OUT_BYTES_MAX && questions < QUESTIONS_A_TURN {
                 let Some((head, payload)) = frames.next(&mut self.buffer).map_err(bad)? else {
@@ -97,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 self.faults.at(Place::BeforeAck).await?;
                 Message::Ack(ack).put(None, &mut out);
             }
+            let is_long = out.len() >= LONG_ANSWER_BYTES;
             if !out.is_empty() {
                 // Who has ended needs no answer; what it sent before is read to its end anyway.
                 if self.stream.write_all(&out).await.is_ok() {
@@ -108,6 +118,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 let member = self.member;
                 // A driver that has ended listens to nobody.
                 let _ = self.shared.driver.send(Input::Says { member, what }).await;
+            }
+            if is_long {
+                make_way(&self.shared, began, &mut requests).await;
             }
             if !is_done {
                 // Else one who always has more to ask would keep this thread.
@@ -196,11 +209,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
             }
             other => {
                 if let Some(reply) = answer(&*self.shared.delivery, self.member, other, said)? {
-                    out.extend_from_slice(&reply);
+                    append(out, reply);
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// After a long answer that was begun at `began`: where clients have come since the one before,
+/// they have the processor for as long as it took. A member that gets its state has time.
+async fn make_way(shared: &Shared, began: Time, requests: &mut u64) {
+    let served = shared.delivery.requests();
+    if std::mem::replace(requests, served) == served {
+        return;
+    }
+    let now = shared.surroundings.now();
+    let pause = now.since(began).min(PAUSE_MAX);
+    shared.surroundings.sleep_until(now + pause).await;
+}
+
+/// Mostly an answer is the only one, and a long one is not copied then.
+fn append(out: &mut BytesMut, reply: Bytes) {
+    if !out.is_empty() {
+        out.extend_from_slice(&reply);
+        return;
+    }
+    match reply.try_into_mut() {
+        Ok(reply) => *out = reply,
+        Err(shared) => out.extend_from_slice(&shared),
     }
 }
 

@@ -173,6 +173,11 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// Answers a member that compares digests.
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;
 
+    /// How many requests this node has served so far: whether it has clients.
+    fn requests(&self) -> u64 {
+        0
+    }
+
     /// Sessions were accessed at a member.
     fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]);
 

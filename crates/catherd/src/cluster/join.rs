@@ -1,5 +1,6 @@
 //! A starting node gets the state of its contexts before it is ready (HOW-TO, "How it Works", 2).
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use catherd_core::membership::MemberEvent;
 use catherd_core::sync::{Join, Pull};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::sync::atomic::Ordering;
 
@@ -146,9 +147,16 @@ impl Node {
         pull: Pull,
         meter: &Meter,
     ) -> (Pull, bool) {
-        let buckets = Buckets::Range(pull.buckets.clone());
-        let pulled = self.pull(context, pull.from, &buckets, false, meter).await;
-        (pull, pulled.is_ok())
+        // Two halves: one is compared while the other is fetched.
+        let Range { start, end } = pull.buckets;
+        let middle = start + (end - start) / 2;
+        let pull_half = |half| async {
+            let (from, buckets) = (pull.from, Buckets::Range(half));
+            let pulled = self.pull(context, from, &buckets, false, None, meter).await;
+            pulled.is_ok()
+        };
+        let (one, other) = join(pull_half(start..middle), pull_half(middle..end)).await;
+        (pull, one && other)
     }
 
     fn tell_progress(

@@ -44,6 +44,8 @@ pub(crate) struct Node {
     /// Sessions accessed since the last batch of touches.
     touched: Mutex<BTreeSet<(ContextId, Key)>>,
     serial: AtomicU64,
+    /// How many requests were in a session and are over.
+    pub(crate) requests: AtomicU64,
     repeats: Mutex<Repeats>,
     events: broadcast::Sender<Event>,
     pub(super) repair: Repair,
@@ -74,6 +76,7 @@ impl Node {
             contexts: RwLock::default(),
             touched: Mutex::default(),
             serial: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             repeats: Mutex::default(),
             events: broadcast::Sender::new(BACKLOG),
             repair: Repair::default(),
@@ -244,6 +247,9 @@ impl Node {
 const TOUCHES_MAX: usize = 16_000;
 
 /// What the channel hands to the sessions.
+/// Room for an answer that is made before its length is known, in bytes: a frame grows beyond it.
+const ANSWER_ROOM: usize = 1280;
+
 impl Delivery for Node {
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Option<(ContextId, Key, Applied)> {
         let Some(context) = self.replicated(context) else {
@@ -265,7 +271,8 @@ impl Delivery for Node {
     }
 
     fn answer(&self, question: u64, context: &str, wanted: &[(Key, Vector)], route: &str) -> Bytes {
-        let mut answers = Answers::new(question, context);
+        let room = ANSWER_ROOM * wanted.len();
+        let mut answers = Answers::new(question, context, room);
         if let Some(context) = self.replicated(context) {
             context.answer(wanted, &mut answers);
         }
@@ -285,6 +292,10 @@ impl Delivery for Node {
             }
         }
         summaries
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     fn touched(&self, at: Incarnation, context: &str, ages: &[(Key, Duration)]) {

@@ -1,6 +1,7 @@
 //! Gets from one member what differs in one context.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use catherd_core::key::Key;
 use catherd_core::message::Answer;
 use catherd_core::session::Fragment;
 use catherd_core::sync::{Comparison, Look, Marks, Summaries};
+use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 
@@ -71,30 +73,32 @@ pub(super) struct Meter {
 }
 
 impl Node {
-    /// Compares `buckets` with a member, and fetches and merges what differs. Gives what differed
-    /// at the first look.
+    /// Compares `buckets` with a member, and fetches and merges what differs. What differed at the
+    /// first look is added to `look`, if anybody wants it.
     pub(super) async fn pull(
         &self,
         context: &Arc<ContextInner>,
         from: Incarnation,
         buckets: &Buckets,
         is_mutual: bool,
+        mut look: Option<&mut Look>,
         meter: &Meter,
-    ) -> Result<Look, Unanswered> {
-        let mut look = Look::default();
+    ) -> Result<(), Unanswered> {
         let mut first = buckets.first();
         loop {
             let comparison = buckets.compare(context, first, is_mutual);
             let end = comparison.buckets().end;
             let summaries = self.compare_at(context, from, comparison).await?;
-            look.add(Look::at(&summaries, &context.table));
+            if let Some(look) = &mut look {
+                look.add(Look::at(&summaries, &context.table));
+            }
             self.fetch_all(context, from, summaries.wanted(&context.table), meter)
                 .await?;
             match summaries.next {
                 // A member that names the same bucket for ever gives nothing new.
                 Some(next) if next > first && next < end => first = next,
                 Some(_) => return Err(Unanswered),
-                None => return Ok(look),
+                None => return Ok(()),
             }
         }
     }
@@ -163,7 +167,9 @@ impl Node {
         let mut keys = VecDeque::from(keys);
         let mut asked = FuturesOrdered::new();
         // Before a member has answered once, its link may be too slow for more than one.
-        let (mut most, mut side_by_side, mut failures) = (FETCH_MAX, 1, 0);
+        let has_answered = meter.sessions.load(Ordering::Relaxed) > 0;
+        let side_by_side = if has_answered { FETCHES_MAX } else { 1 };
+        let (mut most, mut side_by_side, mut failures) = (FETCH_MAX, side_by_side, 0);
         loop {
             while asked.len() < side_by_side && !keys.is_empty() {
                 let batch = keys.drain(..keys.len().min(most)).collect();
@@ -194,7 +200,7 @@ impl Node {
             side_by_side = FETCHES_MAX;
             // Members answer in the order of the question, as far as a message goes.
             put_back(&mut keys, &batch[answers.len().min(batch.len())..]);
-            merge(context, answers, meter);
+            merge(context, self.surroundings.now(), answers, meter);
         }
     }
 
@@ -222,20 +228,32 @@ fn put_back(keys: &mut VecDeque<Key>, batch: &[Key]) {
     }
 }
 
-fn merge(context: &ContextInner, mut answers: Vec<Answer>, meter: &Meter) {
+fn merge(context: &ContextInner, now: Time, mut answers: Vec<Answer>, meter: &Meter) {
     // Generations before the ends that they led to there: so that the application of this node
     // hears of those of its own sessions.
     answers.sort_by_key(|answer| {
         let fragment = answer.fragment.as_ref();
         !fragment.is_some_and(Fragment::is_generation)
     });
-    for answer in answers {
-        let Some(fragment) = answer.fragment else {
-            continue;
-        };
-        context.apply(&[fragment]);
-        meter.sessions.fetch_add(1, Ordering::Relaxed);
-        let bytes = context.bytes(answer.key) as u64;
-        meter.bytes.fetch_add(bytes, Ordering::Relaxed);
+    let (mut sessions, mut bytes) = (0, 0);
+    for fragment in answers.into_iter().filter_map(|answer| answer.fragment) {
+        if sessions % SESSIONS_A_GROWTH == 0 {
+            grow_heap();
+        }
+        bytes += context.take_answer(now, &fragment) as u64;
+        sessions += 1;
     }
+    meter.sessions.fetch_add(sessions, Ordering::Relaxed);
+    meter.bytes.fetch_add(bytes, Ordering::Relaxed);
 }
+
+/// Takes memory for some sessions at once, and gives it back to the allocator, which keeps it. That
+/// of the system asks the kernel for each page by itself otherwise.
+fn grow_heap() {
+    drop(black_box(Vec::<u8>::with_capacity(GROWTH_BYTES)));
+}
+
+/// Below what the allocator of the system gets from the kernel, and gives back, as a piece of its
+/// own.
+const GROWTH_BYTES: usize = 96 * 1024;
+const SESSIONS_A_GROWTH: u64 = 64;

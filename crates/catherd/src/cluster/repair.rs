@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catherd_core::key::Key;
 use catherd_core::link::ContextId;
-use catherd_core::sync::{Due, Marks, Schedule, Scope};
+use catherd_core::sync::{Due, Look, Marks, Schedule, Scope};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use parking_lot::Mutex;
@@ -150,9 +150,9 @@ impl Node {
             let Some(buckets) = buckets.filter(|_| context.manager.is_replicated()) else {
                 continue;
             };
-            let meter = Meter::default();
-            let look = self
-                .pull(&context, due.with, &buckets, due.is_mutual, &meter)
+            let (meter, mut look) = (Meter::default(), Look::default());
+            let first = Some(&mut look);
+            self.pull(&context, due.with, &buckets, due.is_mutual, first, &meter)
                 .await?;
             if look.is_empty() {
                 continue;

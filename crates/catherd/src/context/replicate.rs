@@ -210,6 +210,21 @@ impl ContextInner {
         applied
     }
 
+    /// Merges what a member answered, at the time `now`. How many bytes of names and values the
+    /// session has then; 0 if it is not live.
+    pub(crate) fn take_answer(&self, now: Time, fragment: &Fragment) -> usize {
+        let bytes = self.table.with(fragment.key, now, |_, slot| {
+            self.merge(slot, now, fragment);
+            let live = slot.entry.as_ref().and_then(Entry::live);
+            live.map_or(0, State::bytes)
+        });
+        // Without a lock.
+        if fragment.is_generation() {
+            self.end_all_of(fragment.key, Raised::There);
+        }
+        bytes
+    }
+
     /// The payload of a frame with all that has come to the session since this node had written
     /// `since`: for an entry of a queue that was joined.
     pub(crate) fn encode_since(&self, key: Key, since: Option<u64>) -> Option<bytes::Bytes> {

@@ -10,6 +10,7 @@
 //! session that ends before anybody comes back for it need not travel.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use catherd_core::expiry::Inquiry;
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::expiry::live;
 use super::replicate::Current;
-use super::table::Slot;
+use super::table::{Cell, Slot};
 use super::{ContextInner, SessionTable};
 use crate::cluster::{Event, SessionEnd};
 
@@ -144,10 +145,7 @@ impl ContextInner {
     }
 
     /// A member asks for a session that nobody else has heard of: its client went there.
-    pub(super) fn send_if_held_back(&self, key: Key) {
-        let Some(cell) = self.table.find(key) else {
-            return;
-        };
+    pub(super) fn send_if_held_back(&self, cell: &Arc<Cell>) {
         let birth = cell.slot(|slot| {
             let birth = live(slot)?.birth();
             let was_held_back = std::mem::take(&mut slot.is_held_back);
@@ -155,6 +153,7 @@ impl ContextInner {
             was_held_back.then_some(birth)
         });
         if let Some(birth) = birth {
+            let cell = Arc::clone(cell);
             self.commit(&Current { cell, birth });
         }
     }

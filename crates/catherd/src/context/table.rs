@@ -99,6 +99,11 @@ impl SessionTable {
     /// Looks at what is under a key, without the power to change it.
     pub(crate) fn look<R>(&self, key: Key, f: impl FnOnce(&Slot) -> R) -> Option<R> {
         let cell = self.find(key)?;
+        self.look_into(&cell, f)
+    }
+
+    /// The same where the cell of the key was found before; `None` if it is no longer that.
+    pub(crate) fn look_into<R>(&self, cell: &Cell, f: impl FnOnce(&Slot) -> R) -> Option<R> {
         let slot = cell.slot.lock();
         (!slot.detached).then(|| f(&slot))
     }

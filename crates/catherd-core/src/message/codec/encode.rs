@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::super::frame::{FrameKind, put_frame};
+use super::super::frame::{FrameKind, HEAD_BYTES_MAX, into_frame};
 use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
@@ -53,12 +53,13 @@ pub(super) fn encode_whole(
 ///
 /// The payload is that of a [`Message::Whole`](super::Message::Whole) with the same answers.
 #[derive(Debug)]
-pub struct Answers(Vec<u8>);
+pub struct Answers(BytesMut);
 
 impl Answers {
-    /// Without an answer yet.
-    pub fn new(question: u64, context: &str) -> Self {
-        let mut bytes = Vec::new();
+    /// Without an answer yet, and with room for so many bytes of them.
+    pub fn new(question: u64, context: &str, room: usize) -> Self {
+        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_MAX + context.len() + 16 + room);
+        bytes.put_bytes(0, HEAD_BYTES_MAX);
         number(&mut bytes, 1, question);
         text(&mut bytes, 2, context);
         Self(bytes)
@@ -95,9 +96,7 @@ impl Answers {
     /// The frame. `knew_route`: as in [`Message::Whole`](super::Message::Whole).
     pub fn into_frame(mut self, knew_route: bool) -> Bytes {
         number(&mut self.0, 4, knew_route.into());
-        let mut frame = BytesMut::new();
-        put_frame(&mut frame, FrameKind::Whole, &self.0);
-        frame.freeze()
+        into_frame(self.0, FrameKind::Whole)
     }
 }
 
@@ -272,26 +271,23 @@ fn nested(out: &mut dyn Out, tag: u32, put: &dyn Fn(&mut dyn Out)) {
     out.sized(put);
 }
 
+/// Fragments and answers of all kinds.
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use prost::Message as _;
 
-    use super::super::super::wire;
-    use super::super::exchange::to_whole;
-    use super::super::fragment::to_fragment;
-    use super::super::{Answer, Message};
-    use super::*;
-    use crate::session::{Birth, Name, Register, Rules, Slot, Value, Write};
+    use super::super::Answer;
+    use crate::key::Key;
+    use crate::session::{Birth, Content, Fragment, Name, Register, Slot, Tombstone, Value, Write};
     use crate::version::{Dot, Incarnation, Version};
 
     fn incarnation() -> impl Strategy<Value = Incarnation> {
         (1..=3_u64).prop_map(|few| Incarnation::from_bits(few * 0x0101_0101_0101_0101))
     }
 
-    fn dot() -> impl Strategy<Value = Dot> {
+    pub(in super::super) fn dot() -> impl Strategy<Value = Dot> {
         let revision = prop_oneof![0..4_u64, 120..140_u64, Just(Version::REVISION_MAX)];
         (incarnation(), revision).prop_map(|(writer, revision)| Dot { writer, revision })
     }
@@ -355,7 +351,7 @@ mod tests {
         })
     }
 
-    fn fragment() -> impl Strategy<Value = Fragment> {
+    pub(in super::super) fn fragment() -> impl Strategy<Value = Fragment> {
         let content = prop_oneof![write(), tombstone()];
         (any::<u128>(), content).prop_map(|(bits, content)| Fragment {
             key: Key::from_bits(bits),
@@ -363,7 +359,7 @@ mod tests {
         })
     }
 
-    fn answer() -> impl Strategy<Value = Answer> {
+    pub(in super::super) fn answer() -> impl Strategy<Value = Answer> {
         let flags = (any::<bool>(), any::<bool>());
         (any::<u128>(), proptest::option::of(fragment()), flags).prop_map(
             |(bits, fragment, (same, served))| Answer {
@@ -374,6 +370,20 @@ mod tests {
             },
         )
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::super::super::wire;
+    use super::super::Message;
+    use super::super::exchange::to_whole;
+    use super::super::fragment::defined::to_fragment;
+    use super::samples::{answer, dot, fragment};
+    use super::*;
+    use crate::session::Rules;
 
     proptest! {
         #[test]
@@ -383,7 +393,7 @@ mod tests {
             knew_route in any::<bool>(),
         ) {
             let (now, held) = (Time::START, held.into_iter().collect());
-            let mut answers = Answers::new(7, "/shop");
+            let mut answers = Answers::new(7, "/shop", 0);
             let mut made = Vec::new();
             for (fragment, served) in sessions {
                 let mut here = None;

@@ -6,10 +6,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::wire;
 #[cfg(test)]
-use super::fragment::to_fragment;
-use super::fragment::{from_fragment, from_key, from_vector, to_key, to_vector};
+use super::Answer;
+#[cfg(test)]
+use super::fragment::defined::{from_fragment, to_fragment};
+use super::fragment::{from_key, from_vector, to_key, to_vector};
 use super::greeting::millis;
-use super::{Answer, DecodeError, Message};
+use super::{DecodeError, Message};
 use crate::key::Key;
 use crate::link::Ack;
 use crate::sync::{Comparison, Summaries, Summary};
@@ -95,6 +97,8 @@ pub(super) fn to_whole(
     }
 }
 
+/// What [`decode_whole`](super::decode::decode_whole) is compared with.
+#[cfg(test)]
 pub(super) fn from_whole(whole: wire::Whole) -> Result<Message, DecodeError> {
     let answers = whole
         .answers

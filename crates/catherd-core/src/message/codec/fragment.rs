@@ -1,18 +1,12 @@
 //! Fragments of sessions: keys, vectors, registers.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::super::wire;
+use super::DecodeError;
 use super::greeting::incarnation;
-#[cfg(test)]
-use super::greeting::millis;
-use super::{DecodeError, Message};
 use crate::key::Key;
-use crate::session::{
-    Birth, Content, Fragment, Name, Registers, Said, Seen, SlotRef, Tombstone, ValueRef, Write,
-};
+use crate::session::{Said, Seen};
 use crate::version::{Dot, Incarnation, Vector, Version};
 
 pub(super) fn to_key(key: Key) -> Bytes {
@@ -53,43 +47,6 @@ pub(super) fn from_vector(vector: Option<&wire::Vector>) -> Result<Vector, Decod
         .zip(&vector.revisions)
         .map(dot)
         .collect()
-}
-
-/// What [`encode_fragments`](super::encode_fragments) is compared with.
-#[cfg(test)]
-pub(super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
-    let key = to_key(fragment.key);
-    match &fragment.content {
-        Content::Tombstone(tombstone) => wire::Fragment {
-            key,
-            age_ms: millis(tombstone.age),
-            life_ms: Some(millis(tombstone.life)),
-            generation: tombstone.generation,
-            ..wire::Fragment::default()
-        },
-        Content::Write(write) => {
-            let head = WriteHead::of(&write.said());
-            wire::Fragment {
-                key,
-                birth_incarnation: write.birth.incarnation.bits(),
-                birth_serial: write.birth.serial,
-                seen: head.seen.map(to_vector),
-                writer: head.writer,
-                since: write.since.map(|since| since.revision),
-                fence: head.fence,
-                revision: head.revision,
-                registers: write
-                    .registers
-                    .iter()
-                    .map(|register| to_register(register, &head))
-                    .collect(),
-                age_ms: millis(write.age),
-                life_ms: None,
-                generation: 0,
-                lived_ms: millis(write.lived),
-            }
-        }
-    }
 }
 
 /// What is said of a write before its registers, as it stands on the wire: what goes without saying
@@ -151,105 +108,22 @@ impl<'a> WriteHead<'a> {
 }
 
 /// The revision of a write that does not say it: the one after `since`; 0 for none.
-fn revision_left_out(since: Option<u64>) -> u64 {
+pub(super) fn revision_left_out(since: Option<u64>) -> u64 {
     since
         .filter(|since| *since < Version::REVISION_MAX)
         .map_or(0, |since| since + 1)
 }
 
 /// What a write has seen that does not say it: itself.
-fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
+pub(super) fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
     [Dot { writer, revision }].into_iter().collect()
 }
 
-#[cfg(test)]
-fn to_register(said: Seen<'_>, head: &WriteHead<'_>) -> wire::Register {
-    let mut register = wire::Register::default();
-    match said.slot {
-        SlotRef::Property(number) => register.property = Some(number),
-        SlotRef::Principal => {}
-        SlotRef::Attribute(name) => register.attribute = Some(Bytes::copy_from_slice(name)),
-    }
-    (register.fence, register.revision, register.writer) = head.version(said.version);
-    let value = said.value.map(ValueRef::as_bytes);
-    register.value = value.map(Bytes::copy_from_slice);
-    register
-}
-
-pub(super) fn from_fragment(fragment: &wire::Fragment) -> Result<Fragment, DecodeError> {
-    let key = from_key(&fragment.key)?;
-    let age = Duration::from_millis(fragment.age_ms);
-    let generation = fragment.generation;
-    if generation > Version::REVISION_MAX {
-        return Err(DecodeError::Insane);
-    }
-    if let Some(life_ms) = fragment.life_ms {
-        let life = Duration::from_millis(life_ms);
-        return Ok(Fragment {
-            key,
-            content: Content::Tombstone(Tombstone {
-                age,
-                life,
-                generation,
-            }),
-        });
-    }
-    // A session that lives is of no generation; its principal is.
-    if generation > 0 {
-        return Err(DecodeError::Malformed);
-    }
-    let birth = Birth {
-        incarnation: incarnation(fragment.birth_incarnation)?,
-        serial: fragment.birth_serial,
-    };
-    let writer = match fragment.writer {
-        0 => birth.incarnation,
-        bits => incarnation(bits)?,
-    };
-    let revision = match fragment.revision {
-        0 => revision_left_out(fragment.since),
-        said => said,
-    };
-    let named = (revision != 0)
-        .then(|| version(fragment.fence, revision, writer))
-        .transpose()?;
-    let seen = match &fragment.seen {
-        Some(seen) => from_vector(Some(seen))?,
-        None => vector_left_out(writer, revision),
-    };
-    let since = fragment.since.map(|revision| Dot { writer, revision });
-    if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
-        return Err(DecodeError::Insane);
-    }
-    // A writer's copy holds what the writer wrote, and that is not less than before.
-    if since.is_some_and(|since| since.revision.max(1) > seen.revision(since.writer)) {
-        return Err(DecodeError::Malformed);
-    }
-    let mut registers = fragment
-        .registers
-        .iter()
-        .map(|register| from_register(register, writer, named))
-        .collect::<Result<Vec<_>, _>>()?;
-    registers.sort_unstable_by_key(|register| register.slot);
-    if registers.windows(2).any(|two| two[0].slot == two[1].slot) {
-        return Err(DecodeError::Malformed);
-    }
-    let registers = Registers::pack(registers.iter().copied());
-    let write = Write {
-        birth,
-        seen,
-        since,
-        registers,
-        age,
-        lived: Duration::from_millis(fragment.lived_ms),
-    };
-    Ok(Fragment {
-        key,
-        content: Content::Write(write),
-    })
-}
-
-fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, DecodeError> {
+pub(super) fn version(
+    fence: u32,
+    revision: u64,
+    writer: Incarnation,
+) -> Result<Version, DecodeError> {
     let version = Version {
         fence,
         revision,
@@ -262,47 +136,187 @@ fn version(fence: u32, revision: u64, writer: Incarnation) -> Result<Version, De
     }
 }
 
-fn from_register(
-    register: &wire::Register,
-    writer: Incarnation,
-    named: Option<Version>,
-) -> Result<Seen<'_>, DecodeError> {
-    let slot = match (&register.attribute, register.property) {
-        (Some(name), None) => {
-            let is_name = str::from_utf8(name).is_ok_and(Name::is_one);
-            SlotRef::Attribute(is_name.then_some(&**name).ok_or(DecodeError::Malformed)?)
-        }
-        (None, Some(number)) => SlotRef::Property(number),
-        (None, None) => SlotRef::Principal,
-        (Some(_), Some(_)) => return Err(DecodeError::Malformed),
+/// By the definition of the messages: what encoding and decoding by hand are compared with.
+#[cfg(test)]
+pub(super) mod defined {
+    use std::time::Duration;
+
+    use super::super::Message;
+    use super::super::greeting::millis;
+    use super::*;
+    use crate::session::{
+        Birth, Content, Fragment, Name, Registers, SlotRef, Tombstone, ValueRef, Write,
     };
-    let version = if register.revision == 0 {
-        named.ok_or(DecodeError::Malformed)?
-    } else {
-        let writer = match register.writer {
-            0 => writer,
+
+    /// What [`encode_fragments`](super::encode_fragments) is compared with.
+    pub(in super::super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
+        let key = to_key(fragment.key);
+        match &fragment.content {
+            Content::Tombstone(tombstone) => wire::Fragment {
+                key,
+                age_ms: millis(tombstone.age),
+                life_ms: Some(millis(tombstone.life)),
+                generation: tombstone.generation,
+                ..wire::Fragment::default()
+            },
+            Content::Write(write) => {
+                let head = WriteHead::of(&write.said());
+                wire::Fragment {
+                    key,
+                    birth_incarnation: write.birth.incarnation.bits(),
+                    birth_serial: write.birth.serial,
+                    seen: head.seen.map(to_vector),
+                    writer: head.writer,
+                    since: write.since.map(|since| since.revision),
+                    fence: head.fence,
+                    revision: head.revision,
+                    registers: write
+                        .registers
+                        .iter()
+                        .map(|register| to_register(register, &head))
+                        .collect(),
+                    age_ms: millis(write.age),
+                    life_ms: None,
+                    generation: 0,
+                    lived_ms: millis(write.lived),
+                }
+            }
+        }
+    }
+
+    fn to_register(said: Seen<'_>, head: &WriteHead<'_>) -> wire::Register {
+        let mut register = wire::Register::default();
+        match said.slot {
+            SlotRef::Property(number) => register.property = Some(number),
+            SlotRef::Principal => {}
+            SlotRef::Attribute(name) => register.attribute = Some(Bytes::copy_from_slice(name)),
+        }
+        (register.fence, register.revision, register.writer) = head.version(said.version);
+        let value = said.value.map(ValueRef::as_bytes);
+        register.value = value.map(Bytes::copy_from_slice);
+        register
+    }
+
+    /// What [`decode`](super::decode) is compared with.
+    pub(in super::super) fn from_fragment(
+        fragment: &wire::Fragment,
+    ) -> Result<Fragment, DecodeError> {
+        let key = from_key(&fragment.key)?;
+        let age = Duration::from_millis(fragment.age_ms);
+        let generation = fragment.generation;
+        if generation > Version::REVISION_MAX {
+            return Err(DecodeError::Insane);
+        }
+        if let Some(life_ms) = fragment.life_ms {
+            let life = Duration::from_millis(life_ms);
+            return Ok(Fragment {
+                key,
+                content: Content::Tombstone(Tombstone {
+                    age,
+                    life,
+                    generation,
+                }),
+            });
+        }
+        // A session that lives is of no generation; its principal is.
+        if generation > 0 {
+            return Err(DecodeError::Malformed);
+        }
+        let birth = Birth {
+            incarnation: incarnation(fragment.birth_incarnation)?,
+            serial: fragment.birth_serial,
+        };
+        let writer = match fragment.writer {
+            0 => birth.incarnation,
             bits => incarnation(bits)?,
         };
-        version(register.fence, register.revision, writer)?
-    };
-    Ok(Seen {
-        slot,
-        version,
-        value: register.value.as_deref().map(ValueRef::Raw),
-    })
-}
-
-pub(super) fn from_fragments(message: wire::Fragments) -> Result<Message, DecodeError> {
-    if message.fragments.is_empty() {
-        return Err(DecodeError::Malformed);
+        let revision = match fragment.revision {
+            0 => revision_left_out(fragment.since),
+            said => said,
+        };
+        let named = (revision != 0)
+            .then(|| version(fragment.fence, revision, writer))
+            .transpose()?;
+        let seen = match &fragment.seen {
+            Some(seen) => from_vector(Some(seen))?,
+            None => vector_left_out(writer, revision),
+        };
+        let since = fragment.since.map(|revision| Dot { writer, revision });
+        if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
+            return Err(DecodeError::Insane);
+        }
+        // A writer's copy holds what the writer wrote, and that is not less than before.
+        if since.is_some_and(|since| since.revision.max(1) > seen.revision(since.writer)) {
+            return Err(DecodeError::Malformed);
+        }
+        let mut registers = fragment
+            .registers
+            .iter()
+            .map(|register| from_register(register, writer, named))
+            .collect::<Result<Vec<_>, _>>()?;
+        registers.sort_unstable_by_key(|register| register.slot);
+        if registers.windows(2).any(|two| two[0].slot == two[1].slot) {
+            return Err(DecodeError::Malformed);
+        }
+        let registers = Registers::pack(registers.iter().copied());
+        let write = Write {
+            birth,
+            seen,
+            since,
+            registers,
+            age,
+            lived: Duration::from_millis(fragment.lived_ms),
+        };
+        Ok(Fragment {
+            key,
+            content: Content::Write(write),
+        })
     }
-    let fragments = message
-        .fragments
-        .iter()
-        .map(from_fragment)
-        .collect::<Result<_, _>>()?;
-    Ok(Message::Fragments {
-        context: message.context,
-        fragments,
-    })
+
+    fn from_register(
+        register: &wire::Register,
+        writer: Incarnation,
+        named: Option<Version>,
+    ) -> Result<Seen<'_>, DecodeError> {
+        let slot = match (&register.attribute, register.property) {
+            (Some(name), None) => {
+                let is_name = str::from_utf8(name).is_ok_and(Name::is_one);
+                SlotRef::Attribute(is_name.then_some(&**name).ok_or(DecodeError::Malformed)?)
+            }
+            (None, Some(number)) => SlotRef::Property(number),
+            (None, None) => SlotRef::Principal,
+            (Some(_), Some(_)) => return Err(DecodeError::Malformed),
+        };
+        let version = if register.revision == 0 {
+            named.ok_or(DecodeError::Malformed)?
+        } else {
+            let writer = match register.writer {
+                0 => writer,
+                bits => incarnation(bits)?,
+            };
+            version(register.fence, register.revision, writer)?
+        };
+        Ok(Seen {
+            slot,
+            version,
+            value: register.value.as_deref().map(ValueRef::Raw),
+        })
+    }
+
+    pub(in super::super) fn from_fragments(
+        message: wire::Fragments,
+    ) -> Result<Message, DecodeError> {
+        if message.fragments.is_empty() {
+            return Err(DecodeError::Malformed);
+        }
+        let fragments = message
+            .fragments
+            .iter()
+            .map(from_fragment)
+            .collect::<Result<_, _>>()?;
+        Ok(Message::Fragments {
+            context: message.context,
+            fragments,
+        })
+    }
 }

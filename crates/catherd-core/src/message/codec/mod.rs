@@ -1,5 +1,6 @@
 //! Messages to bytes and back.
 
+mod decode;
 mod encode;
 mod exchange;
 mod fragment;
@@ -12,13 +13,13 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 
+use self::decode::{decode_fragments, decode_whole};
 use self::encode::encode_whole;
 pub use self::encode::{Answers, encode_fragments};
 use self::exchange::{
-    from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch,
-    from_whole, to_ack, to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch,
+    from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch, to_ack,
+    to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch,
 };
-use self::fragment::from_fragments;
 use self::greeting::{
     address, from_hello, from_refused, from_welcome, incarnation, state, state_number, to_hello,
     to_refused, to_welcome,
@@ -337,10 +338,16 @@ impl Message {
                 Self::Welcome(from_welcome(verified(key, payload, &wire::WELCOME)?)?)
             }
             FrameKind::Refused => Self::Refused(from_refused(&parse(payload, &wire::REFUSED)?)),
-            FrameKind::Fragments => from_fragments(parse(payload, &wire::FRAGMENTS)?)?,
+            FrameKind::Fragments => {
+                check(payload, &wire::FRAGMENTS)?;
+                decode_fragments(payload)?
+            }
             FrameKind::Ack => Self::Ack(from_ack(parse(payload, &wire::ACK)?)),
             FrameKind::Fetch => from_fetch(parse(payload, &wire::FETCH)?)?,
-            FrameKind::Whole => from_whole(parse(payload, &wire::WHOLE)?)?,
+            FrameKind::Whole => {
+                check(payload, &wire::WHOLE)?;
+                decode_whole(payload)?
+            }
             FrameKind::Touch => from_touch(parse(payload, &wire::TOUCH)?)?,
             FrameKind::Buckets => from_buckets(parse(payload, &wire::BUCKETS)?)?,
             FrameKind::Summaries => from_summaries(parse(payload, &wire::SUMMARIES)?)?,
