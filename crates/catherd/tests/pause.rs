@@ -196,3 +196,26 @@ async fn a_machine_whose_clock_stood_still_for_hours_joins_as_a_new_process() {
     assert_eq!((again.status, again.degraded), (StatusCode::OK, None));
     assert_eq!(a.digest(), b.digest());
 }
+
+/// Everybody that it knew is gone, and another one has come, even to the same address: it is not
+/// ready before it has heard that one.
+#[tokio::test(start_paused = true)]
+async fn who_finds_nobody_of_before_listens_for_those_who_have_come_since() {
+    let network = Network::new(21);
+    let (a, b) = two_with(&network, app).await;
+    network.pause(A);
+    tokio::time::sleep(LONG).await;
+    b.sees(&[]).await;
+    network.crash(B);
+    // Its heartbeats do not wait in the socket of A.
+    network.partition(A, B);
+    let b = Node::start(&network.host(B), "B", "one", app()).await;
+    b.cluster.ready().await;
+    let written = b.call("POST", "/shop/color/blue", None).await;
+
+    network.repair(A, B);
+    network.resume(A);
+    let cookie = written.cookie.unwrap().replace(".B", ".A");
+    let read = a.call("GET", "/shop/color", Some(&cookie)).await;
+    assert_eq!(read.text, "blue", "{:?}", a.cluster.status());
+}

@@ -39,10 +39,10 @@ impl World {
         };
         if node.pulse_at.replace(now) != Some(now) {
             let pulse = node.clock.pulse(now);
-            let had_members = !node.view().members.is_empty();
             if node.membership.handle_pulse(pulse) {
-                // Those of before are known and called at once; without any, somebody may have come.
-                node.join_again(pulse.at, if had_members { 0 } else { 2 });
+                // Those of before are called at once, and name whom they hear. If none of them is
+                // left somebody else may have come.
+                node.join_again(pulse.at);
                 self.carry_out(process);
                 let node = self.node(process);
                 node.membership_due = node.membership.poll_timeout();
@@ -566,7 +566,7 @@ impl World {
     fn put_back(&mut self, process: Process) {
         let time = self.time(process);
         let node = self.node(process);
-        node.join_again(time, 2);
+        node.join_again(time);
         let incarnation = Incarnation::from_bits(node.random.draw());
         node.incarnation = incarnation;
         node.touched.clear();

@@ -358,9 +358,9 @@ impl Node {
         }
     }
 
-    /// It joins, again: those who answer at all are heard within so many heartbeats.
-    pub(super) fn join_again(&mut self, now: Time, heartbeats: u32) {
-        let heard_by = now + self.frequency * heartbeats;
+    /// It joins, again: those who answer at all are heard within two heartbeats.
+    pub(super) fn join_again(&mut self, now: Time) {
+        let heard_by = now + 2 * self.frequency;
         self.joining = (heard_by, heard_by + self.drop_time);
     }
 

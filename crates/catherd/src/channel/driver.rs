@@ -200,11 +200,10 @@ impl<E: Env> Driver<E> {
             wall: self.env.wall_clock(),
         };
         self.pulse = Some(pulse);
-        let had_members = !self.membership.view().members.is_empty();
         if self.membership.handle_pulse(pulse) {
-            // Those of before are known and called at once; without any, somebody may have come.
-            let patience = if had_members { 0 } else { 2 };
-            let heard_by = pulse.at + patience * self.frequency;
+            // Those of before are called at once, and name whom they hear. If none of them is left
+            // somebody else may have come.
+            let heard_by = pulse.at + 2 * self.frequency;
             self.shared.join_by(heard_by, self.drop_time);
         }
     }
