@@ -446,7 +446,8 @@ impl World {
             if let Content::Write(write) = &fragment.content {
                 let (key, revision) = (fragment.key, write.seen.revision(member));
                 let pools = &mut self.node(process).pools;
-                if let Some(before) = pools.overtaken(member, key, revision) {
+                let since = write.since.map(|since| since.revision);
+                if let Some(before) = pools.overtaken((member, key), since, revision) {
                     let what = format!("{process}: {key}: {revision} of {member} after {before}");
                     self.broken("3: writes of a session stay in order", what);
                 }

@@ -44,8 +44,17 @@ pub(super) struct Pools {
     /// Links that were closed with nothing on their way, the latest last: what they acknowledged
     /// stays so.
     retired: VecDeque<(u64, Outbox)>,
-    /// The last write of each member that came of a session, over whichever of its connections.
-    came: BTreeMap<(Incarnation, Key), u64>,
+    /// What has come of each session that a member writes, over whichever of its connections.
+    came: BTreeMap<(Incarnation, Key), Came>,
+}
+
+/// Which writes of a session have come from a member.
+#[derive(Clone, Copy, Debug, Default)]
+struct Came {
+    up_to: u64,
+    /// Those after the first and up to the second were left out when more came: they did not fit
+    /// into the queue.
+    left_out: (u64, u64),
 }
 
 /// How many links a member has: enough for sessions to share one, and to have another.
@@ -275,16 +284,27 @@ impl Pools {
         self.silent.iter().any(|(silent, _)| *silent == member)
     }
 
-    /// A write of a member has come; the one before it, if that is younger: over however many links
-    /// they come, those of a session come in order.
+    /// Writes of a member have come, after `since` and up to `revision`; up to which one others had
+    /// come, if these were left out then: over however many links they come, those of a session
+    /// come in order, and what was left out does not come later. (What stands in a queue without
+    /// bytes tells of all that was written since: others may tell of a part of it again.)
     pub(super) fn overtaken(
         &mut self,
-        member: Incarnation,
-        key: Key,
+        (member, key): (Incarnation, Key),
+        since: Option<u64>,
         revision: u64,
     ) -> Option<u64> {
-        let before = self.came.insert((member, key), revision)?;
-        (before > revision).then_some(before)
+        let came = self.came.entry((member, key)).or_default();
+        let (after, until) = came.left_out;
+        let is_overtaken = revision > after && revision <= until;
+        let before = came.up_to;
+        match since {
+            Some(since) if since > before => came.left_out = (before, since),
+            Some(_) => {}
+            None => came.left_out = (0, 0),
+        }
+        came.up_to = before.max(revision);
+        is_overtaken.then_some(before)
     }
 
     /// A member begins anew, over a new first connection.
