@@ -68,7 +68,9 @@ async fn whole(hands: &Hands, task: usize) {
     let (within, deadline) = hands.with(|world| {
         let settings = &world.plan.settings;
         let within = 10 * settings.frequency + 2 * settings.repair_interval;
-        (within, world.now + within + settings.drop_time)
+        // A way is mended when what it was slow for has arrived.
+        let mended = world.now.max(world.network.quiet_at());
+        (within, mended + within + settings.drop_time)
     });
     loop {
         let (problem, now) = hands.with(|world| (world.problem(), world.now));

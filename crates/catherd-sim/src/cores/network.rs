@@ -144,6 +144,13 @@ impl Network {
         self.cuts.contains_key(&(from, to))
     }
 
+    /// When all that is under way has arrived.
+    pub(super) fn quiet_at(&self) -> Duration {
+        let ways = self.conns.values().flat_map(|conn| &conn.ways);
+        let under_way = ways.filter(|way| !way.queue.is_empty());
+        under_way.map(|way| way.last).max().unwrap_or_default()
+    }
+
     fn way(&self, from: Node, to: Node) -> Way {
         self.special.get(&(from, to)).copied().unwrap_or(self.usual)
     }
