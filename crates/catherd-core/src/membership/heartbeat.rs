@@ -128,14 +128,18 @@ impl Membership {
         self.push(Effect::AnswerHeartbeat(answer));
     }
 
-    /// Whom this node hears: as many as a heartbeat may name.
+    /// Whom this node hears, and whom it misses: as many as a heartbeat may name. A process that
+    /// comes now has never met who is missing, and is not to take it for nobody.
     pub(super) fn heard(&self, now: Time) -> Vec<Incarnation> {
         let heard = self.peers.values().filter(|peer| {
             peer.heard_at
                 .is_some_and(|heard_at| now < heard_at + self.config.drop_time)
         });
+        let heard = heard.map(|peer| peer.who.incarnation);
+        let missing = self.missing.iter().map(|missing| missing.incarnation);
+        let is_heard_not = |it: &Incarnation| !self.peers.contains_key(it);
         heard
-            .map(|peer| peer.who.incarnation)
+            .chain(missing.filter(is_heard_not))
             .take(HEARD_MAX)
             .collect()
     }

@@ -162,7 +162,13 @@ impl Membership {
     /// The operator says that the missing member of this name will not come back. `false` if it
     /// was not missing.
     pub fn forget(&mut self, name: &str) -> bool {
-        self.missing.remove(name)
+        let Some(forgotten) = self.missing.remove(name) else {
+            return false;
+        };
+        if let Some(retired) = self.retired.get_mut(&forgotten.incarnation) {
+            retired.is_forgotten = true;
+        }
+        true
     }
 
     /// Who is a member now.
@@ -187,13 +193,18 @@ impl Membership {
         self.missing.iter()
     }
 
-    /// Whether a member in the view hears a process that this node has not met: what ends here does
-    /// not reach it.
+    /// Whether a member in the view hears or misses a process that this node has not met: what ends
+    /// here does not reach it.
     pub fn is_any_unmet(&self) -> bool {
         let is_in_view = |it| self.peers.get(it).is_some_and(|peer| peer.is_in_view);
         let has_ended = |it| {
-            let reason = self.retired.get(it).map(|retired| retired.reason);
-            matches!(reason, Some(RetiredReason::Left | RetiredReason::Replaced))
+            self.retired.get(it).is_some_and(|retired| {
+                retired.is_forgotten
+                    || matches!(
+                        retired.reason,
+                        RetiredReason::Left | RetiredReason::Replaced
+                    )
+            })
         };
         let members = self.peers.values().filter(|peer| peer.is_in_view);
         members
@@ -376,6 +387,7 @@ impl Membership {
                     heard_at,
                     at: now,
                     reason,
+                    is_forgotten: false,
                 },
             );
         }

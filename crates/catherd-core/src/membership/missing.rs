@@ -24,7 +24,8 @@ pub struct MissingMember {
 /// Who may not hear of an end that goes out at this moment.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Absence {
-    /// Whether a member is missing, or one in the view hears a process that this node has not met.
+    /// Whether a member is missing, or one in the view hears or misses a process that this node has
+    /// not met.
     pub is_any: bool,
     /// How many members were declared gone after a failed probe by then.
     pub declared_gone: u32,
@@ -69,8 +70,8 @@ impl Missing {
         self.0.insert(name.to_owned(), missing);
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+    pub(super) fn remove(&mut self, name: &str) -> Option<MissingMember> {
+        self.0.remove(name)
     }
 
     /// A process of this name is known to live: a new incarnation ends the absence of the old.

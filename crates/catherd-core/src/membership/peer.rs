@@ -93,6 +93,8 @@ pub(super) struct Retired {
     pub(super) heard_at: Option<Time>,
     pub(super) at: Time,
     pub(super) reason: RetiredReason,
+    /// The operator says that it will not come back, though others may miss it.
+    pub(super) is_forgotten: bool,
 }
 
 /// Whether a process that was known may come back.

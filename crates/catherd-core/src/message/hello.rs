@@ -60,7 +60,7 @@ pub struct Heartbeat {
     pub state: MemberState,
     /// What it speaks.
     pub protocols: Protocols,
-    /// Whom it hears: at most [`HEARD_MAX`]; from one who hears as many there
+    /// Whom it hears or misses: at most [`HEARD_MAX`]; from one who hears as many there
     /// may be more. In an answer to a heartbeat it may be empty all the same.
     pub heard: Vec<Incarnation>,
     /// Its wall clock, in milliseconds since the beginning of 1970 (UTC); `None` if it does not
@@ -125,7 +125,7 @@ pub struct Welcome {
     pub silence: Duration,
     /// A digest of the settings that must agree within a cluster.
     pub settings: u64,
-    /// Whom it hears: as in a [`Heartbeat`].
+    /// Whom it hears or misses: as in a [`Heartbeat`].
     pub heard: Vec<Incarnation>,
 }
 

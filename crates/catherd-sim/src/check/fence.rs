@@ -184,8 +184,10 @@ fn should_lose(
     let was_put_back =
         events.any(|(at, event)| *event == Happened::Ended(late) && *at <= winner.began);
     let is_late = |by: Process| by == late || (was_put_back && by.node == late.node);
+    // Whose client has left may have run at any time since.
+    let ran_by = winner.answer().map_or(Duration::MAX, |_| winner.ended);
     !history.events.iter().any(|(at, event)| match event {
-        Happened::Gone(by, _) => is_late(*by) && *at <= winner.ended,
+        Happened::Gone(by, _) => is_late(*by) && *at <= ran_by,
         Happened::Met(by, who) => (*by == late || *who == late) && is_of_before(*at),
         Happened::Started(_)
         | Happened::Ready(..)

@@ -153,6 +153,42 @@ fn a_missing_member_is_missing_until_it_is_forgotten() {
     assert!(!cluster.core(0).is_missing("b"));
 }
 
+/// It has never met that one, and nobody would tell it when something ends.
+#[test]
+fn who_comes_later_knows_of_a_missing_member_by_those_who_miss_it() {
+    let mut cluster = Cluster::new(3);
+    for index in [0, 1] {
+        cluster.start(index);
+    }
+    cluster.run_for(FREQUENCY * 4);
+    cluster.isolate(1);
+    cluster.run_for(DROP_TIME * 2);
+    assert!(cluster.core(0).is_missing("b"));
+    cluster.start(2);
+    cluster.run_for(FREQUENCY * 2);
+    assert!(cluster.sees(2, 0) && !cluster.sees(2, 1));
+    assert_eq!(cluster.core(2).missing().len(), 0, "it never had it");
+    assert!(cluster.core(2).is_any_unmet());
+
+    cluster.core(0).forget("b");
+    cluster.run_for(FREQUENCY * 2);
+    assert!(!cluster.core(2).is_any_unmet(), "nobody misses it");
+    cluster.heal();
+    cluster.run_for(DROP_TIME);
+    assert!(cluster.sees(2, 1));
+}
+
+#[test]
+fn who_has_forgotten_a_member_does_not_miss_it_for_others() {
+    let mut cluster = Cluster::joined(3);
+    cluster.crash(2);
+    cluster.run_for(DROP_TIME);
+    assert!(cluster.core(0).forget("c"));
+    cluster.run_for(FREQUENCY * 2);
+    assert!(cluster.core(1).is_missing("c"));
+    assert!(!cluster.core(0).absence().is_any);
+}
+
 #[test]
 fn a_missing_member_is_missing_for_an_hour() {
     let mut cluster = Cluster::joined(2);
