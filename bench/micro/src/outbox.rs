@@ -19,7 +19,6 @@ pub struct Link {
     pub writes: usize,
     /// How many bytes were written.
     pub bytes: usize,
-    now: Time,
 }
 
 /// The frame of a write with a payload of `size` bytes, in session number `session`.
@@ -36,13 +35,6 @@ pub fn frame(session: u64, size: usize) -> Frame {
 
 impl Default for Link {
     fn default() -> Self {
-        Self::paced(Duration::ZERO)
-    }
-}
-
-impl Link {
-    /// One where nobody waits: writes begin so far apart.
-    pub fn paced(pace: Duration) -> Self {
         let config = OutboxConfig {
             joining: Joining::Keep,
             confirm: Confirm::Applied,
@@ -50,27 +42,20 @@ impl Link {
             queue_frames_max: None,
             ack_timeout: Duration::from_secs(15),
             write_ahead_bytes: 256 << 10,
-            pace,
         };
         Self {
             outbox: Outbox::new(config),
             out: BytesMut::with_capacity(1 << 20),
             writes: 0,
             bytes: 0,
-            now: Time::START,
         }
     }
+}
 
-    /// Time passes, and nothing else happens.
-    pub fn wait(&mut self, duration: Duration) {
-        self.now += duration;
-        self.outbox.handle_timeout(self.now);
-        self.write();
-    }
-
+impl Link {
     /// A request's own frame, written at once if it may be.
     pub fn send(&mut self, frame: Frame) -> Ticket {
-        let ticket = self.outbox.push(self.now, frame);
+        let ticket = self.outbox.push(Time::START, frame);
         self.write();
         ticket
     }
@@ -85,17 +70,17 @@ impl Link {
             up_to,
             ..Ack::default()
         };
-        let taken = self.outbox.acknowledged(self.now, &ack);
+        let taken = self.outbox.acknowledged(Time::START, &ack);
         taken.expect("it was written");
         self.write();
     }
 
     fn write(&mut self) {
-        while self.outbox.to_write(self.now, &mut self.out) {
+        while self.outbox.to_write(Time::START, &mut self.out) {
             self.writes += 1;
             self.bytes += self.out.len();
             self.out.clear();
-            self.outbox.written(self.now);
+            self.outbox.written(Time::START);
         }
         while self.outbox.poll().is_some() {}
     }

@@ -1,8 +1,6 @@
 //! What an operation may allocate, and what a link may write: counts, on any machine the same.
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
-
 use catherd_micro::{Link, allocated, frame, operations};
 
 const PAYLOAD: usize = 1000;
@@ -97,24 +95,6 @@ fn many_users_share_one_write_for_each_acknowledgement() {
     assert_eq!(link.writes, 2, "63 frames in one write");
     link.acknowledge(64);
     assert_eq!(link.writes, 2);
-}
-
-#[test]
-fn where_nobody_waits_a_write_carries_what_came_since_the_last() {
-    let pace = Duration::from_millis(1);
-    let mut link = Link::paced(pace);
-    for round in 0..3 {
-        link.send(frame(0, PAYLOAD));
-        link.acknowledge(round * 32 + 1);
-        for session in 1..32 {
-            link.send(frame(session, PAYLOAD));
-        }
-        assert_eq!(link.writes, usize::try_from(2 * round + 1).unwrap());
-        link.wait(pace);
-        assert_eq!(link.writes, usize::try_from(2 * round + 2).unwrap());
-        link.acknowledge((round + 1) * 32);
-        link.wait(pace);
-    }
 }
 
 #[test]

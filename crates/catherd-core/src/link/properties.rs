@@ -57,22 +57,18 @@ fn config() -> impl Strategy<Value = OutboxConfig> {
     let bound = prop_oneof![Just(ENTRY_BYTES * 3), Just(ENTRY_BYTES * 8), Just(1 << 20)];
     let frames = prop_oneof![3 => Just(None), 1 => Just(Some(3_usize))];
     let ahead = prop_oneof![Just(0_usize), Just(500), Just(1 << 20)];
-    let pace = prop_oneof![Just(0), Just(10_u64)].prop_map(Duration::from_millis);
-    (any::<bool>(), any::<bool>(), bound, frames, ahead, pace).prop_map(
-        |(join, applied, queue_bytes_max, queue_frames_max, write_ahead_bytes, pace)| {
-            OutboxConfig {
-                joining: if join { Joining::Join } else { Joining::Keep },
-                confirm: if applied {
-                    Confirm::Applied
-                } else {
-                    Confirm::Written
-                },
-                queue_bytes_max,
-                queue_frames_max,
-                ack_timeout: ACK_TIMEOUT,
-                write_ahead_bytes,
-                pace,
-            }
+    (any::<bool>(), any::<bool>(), bound, frames, ahead).prop_map(
+        |(join, applied, queue_bytes_max, queue_frames_max, write_ahead_bytes)| OutboxConfig {
+            joining: if join { Joining::Join } else { Joining::Keep },
+            confirm: if applied {
+                Confirm::Applied
+            } else {
+                Confirm::Written
+            },
+            queue_bytes_max,
+            queue_frames_max,
+            ack_timeout: ACK_TIMEOUT,
+            write_ahead_bytes,
         },
     )
 }
@@ -235,17 +231,15 @@ impl World {
         effects.into_iter().for_each(|effect| self.note(effect));
     }
 
-    /// The group commit: with something unacknowledged, or written just now, only control frames
-    /// leave, unless enough is queued.
+    /// The group commit: with something unacknowledged only control frames leave, unless enough
+    /// is queued.
     fn give(&mut self) {
         if !self.given.is_empty() {
             return;
         }
         let before = self.outbox.snapshot(self.now);
         let payloads = before.queued_bytes - ENTRY_BYTES * before.queued_frames;
-        let is_paced = self.outbox.paced_until() > Some(self.now) && before.tombstone_bytes == 0;
-        let is_waiting = self.outbox.awaits_ack() || is_paced;
-        let is_held = is_waiting && payloads < self.config.write_ahead_bytes;
+        let is_held = self.outbox.awaits_ack() && payloads < self.config.write_ahead_bytes;
         self.outbox.to_write(self.now, &mut self.given);
         let after = self.outbox.snapshot(self.now);
         assert_eq!(after.control_bytes, 0, "control frames are never held back");
@@ -437,7 +431,6 @@ impl World {
             while !self.acks.is_empty() {
                 self.take_step(&Step::Acknowledge);
             }
-            self.keep_pace();
             let snapshot = self.outbox.snapshot(self.now);
             if snapshot.queued_frames + snapshot.unacknowledged_frames == 0 {
                 break;
@@ -461,17 +454,6 @@ impl World {
                 Some(Outcome::Acknowledged),
                 "{push:?}"
             );
-        }
-    }
-
-    /// What waits for its pace alone says for how long, and no longer than that.
-    fn keep_pace(&mut self) {
-        if let Some(until) = self.outbox.paced_until() {
-            assert!(until.since(self.now) <= self.config.pace, "{until:?}");
-            assert!(self.outbox.poll_timeout() <= Some(until));
-            self.now = self.now.max(until);
-            self.outbox.handle_timeout(self.now);
-            assert_eq!(self.outbox.paced_until(), None, "nobody spins");
         }
     }
 

@@ -75,7 +75,6 @@ impl Bed {
             queue_frames_max: frames,
             ack_timeout: Duration::from_secs(15),
             write_ahead_bytes: 1 << 12,
-            pace: Duration::ZERO,
         };
         let mut connections = Vec::new();
         for from in 0..NODES {

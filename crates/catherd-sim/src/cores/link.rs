@@ -2,7 +2,6 @@
 //! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use catherd::core::key::Key;
@@ -30,9 +29,6 @@ pub(super) const ID: ContextId = ContextId(0);
 /// Frames are written although something is unacknowledged once so many bytes wait.
 const WRITE_AHEAD_BYTES: usize = 64 * 1024;
 
-/// Where nobody waits, writes begin so far apart.
-const PACE: Duration = Duration::from_millis(1);
-
 /// A queue with at most this part of what it may hold has drained.
 const FREE_SHARE: usize = 4;
 
@@ -49,11 +45,6 @@ impl World {
             queue_frames_max: settings.queue_frames_max,
             ack_timeout: settings.ack_timeout,
             write_ahead_bytes: WRITE_AHEAD_BYTES,
-            pace: if settings.mode.is_synchronous() {
-                Duration::ZERO
-            } else {
-                PACE
-            },
         }
     }
 

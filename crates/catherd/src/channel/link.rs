@@ -6,7 +6,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub(super) struct Link {
     stays: bool,
     /// Something was queued since somebody last wrote.
     is_stirred: AtomicBool,
-    /// How many links of the channel [gather](Outbox::gathers).
-    gathering: Arc<AtomicUsize>,
+    /// Whether the last write of a link had more than one frame.
+    gathers: Arc<AtomicBool>,
     /// The link is free while at most so many bytes and frames are queued.
     free: (usize, usize),
     /// Something was marked since the link was free.
@@ -74,16 +74,12 @@ struct Inner {
     /// Nothing is written before what went over another link is settled.
     held: bool,
     closed: bool,
-    /// When the link's task looks next, if nobody tells it to earlier.
-    looks_at: Time,
     waiting: Vec<(FrameTicket, Waker)>,
     /// Who waits until everything up to a frame has come to its end.
     passing: Vec<(FrameTicket, Waker)>,
     drained: Vec<Waker>,
     /// So many bytes on their way are in the load of the pool.
     counted: usize,
-    /// It is counted among the links that gather.
-    gathers: bool,
     /// When something was last queued, and how often so far.
     used_at: Time,
     uses: u64,
@@ -129,7 +125,7 @@ impl Link {
             keep_alive,
             stays: shared.pool.opens_at_once,
             is_stirred: AtomicBool::new(false),
-            gathering: Arc::clone(&shared.gathering),
+            gathers: Arc::clone(&shared.gathers),
             free: (
                 shared.outbox.queue_bytes_max / share,
                 shared
@@ -145,12 +141,10 @@ impl Link {
                 blocked: false,
                 held: false,
                 closed: false,
-                looks_at: shared.surroundings.now(),
                 waiting: Vec::new(),
                 passing: Vec::new(),
                 drained: Vec::new(),
                 counted: 0,
-                gathers: false,
                 used_at: shared.surroundings.now(),
                 uses: 0,
             }),
@@ -254,8 +248,6 @@ impl Link {
                         load.note_busy(self.surroundings.now());
                     }
                 }
-                self.plan_look(&mut inner);
-                self.note_gathers(&mut inner);
                 // Where nothing can be written no entry's turn has come: it may still be joined.
                 if inner.blocked || inner.held {
                     break;
@@ -369,7 +361,6 @@ impl Link {
             inner.closed = true;
             inner.outbox.close();
             self.count(&mut inner, self.surroundings.now());
-            self.note_gathers(&mut inner);
             inner.writer = Box::new(tokio::io::sink());
             inner.unsent.clear();
         }
@@ -469,15 +460,6 @@ impl Link {
         }
     }
 
-    /// What is queued and waits for its pace is written by the link's task, if by nobody before.
-    fn plan_look(&self, inner: &mut Inner) {
-        let until = inner.outbox.paced_until();
-        if let Some(until) = until.filter(|&until| until < inner.looks_at) {
-            inner.looks_at = until;
-            self.stirred.notify_one();
-        }
-    }
-
     async fn write_and_watch(&self) -> io::Result<()> {
         loop {
             let now = self.surroundings.now();
@@ -491,7 +473,8 @@ impl Link {
                 }
                 () = self.surroundings.sleep_until(at) => {
                     self.inner.lock().outbox.handle_timeout(self.surroundings.now());
-                    self.pump();
+                    self.attend();
+                    self.tell_if_free();
                 }
             }
             if self.retires() {
@@ -503,7 +486,7 @@ impl Link {
     /// When the link's task looks at its deadlines next, and whether the socket has to take
     /// something first.
     fn next_look(&self, now: Time) -> (Time, bool) {
-        let mut inner = self.inner.lock();
+        let inner = self.inner.lock();
         // A frame that is queued later has a later deadline than this.
         let mut at = now + self.ack_timeout;
         at = at.min(inner.outbox.poll_timeout().unwrap_or(at));
@@ -512,7 +495,6 @@ impl Link {
             let spent_at = inner.used_at + idle;
             at = at.min(if spent_at > now { spent_at } else { at });
         }
-        inner.looks_at = at;
         (at, inner.blocked)
     }
 
@@ -568,18 +550,9 @@ impl Link {
                 }
             }
             inner.outbox.written(now);
+            self.gathers
+                .store(inner.outbox.gathers(), Ordering::Relaxed);
         }
-    }
-
-    /// Tells the channel whether this link gathers.
-    fn note_gathers(&self, inner: &mut Inner) {
-        // Whoever cannot write has nothing to gather for.
-        let gathers = inner.outbox.gathers() && !inner.blocked && !inner.held;
-        match (std::mem::replace(&mut inner.gathers, gathers), gathers) {
-            (false, true) => self.gathering.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.gathering.fetch_sub(1, Ordering::Relaxed),
-            _ => return,
-        };
     }
 
     /// Does what the outbox asks for, and wakes whoever waits for what is settled.

@@ -84,7 +84,6 @@ mod tests {
             queue_frames_max: None,
             ack_timeout: Duration::from_secs(15),
             write_ahead_bytes: 1 << 16,
-            pace: Duration::ZERO,
         };
         Load::new(&outbox, links)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use catherd_core::link::OutboxConfig;
@@ -44,8 +44,8 @@ pub(super) struct Shared {
     joining: Mutex<Joining>,
     pub(super) is_closed: AtomicBool,
     links: RwLock<Links>,
-    /// How many links would write at once, and write several frames at a time of late.
-    pub(super) gathering: Arc<AtomicUsize>,
+    /// Whether the last write of a link had more than one frame.
+    pub(super) gathers: Arc<AtomicBool>,
     /// How many members there is a link to.
     pub(super) link_count: watch::Sender<usize>,
     pub(super) view: watch::Sender<Arc<View>>,
@@ -110,7 +110,7 @@ impl Shared {
             link_count: watch::Sender::new(0),
             view: watch::Sender::new(Arc::new(view)),
             met: watch::Sender::new(Met::NotAll),
-            gathering: Arc::default(),
+            gathers: Arc::default(),
             counters: Mutex::default(),
             clocks: Mutex::default(),
         }

@@ -167,7 +167,7 @@ impl Channel for TcpChannel {
     }
 
     fn gathers(&self) -> bool {
-        self.shared.gathering.load(Ordering::Relaxed) > 0
+        self.shared.gathers.load(Ordering::Relaxed)
     }
 
     fn poll_acknowledged(&self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Outcome> {

@@ -450,11 +450,6 @@ impl ClusterBuilder {
                 queue_frames_max: self.queue_frames_max,
                 ack_timeout: self.ack_timeout,
                 write_ahead_bytes: WRITE_AHEAD_BYTES,
-                pace: if self.mode.is_synchronous() {
-                    Duration::ZERO
-                } else {
-                    PACE
-                },
             },
             pool: PoolConfig {
                 links: match self.mode {
@@ -479,9 +474,6 @@ fn digest(text: &str) -> u64 {
 
 /// A link writes although something is unacknowledged once so many bytes are queued.
 const WRITE_AHEAD_BYTES: usize = 64 * 1024;
-
-/// Where nobody waits for a write, a link begins to write so long after it did last.
-const PACE: Duration = Duration::from_millis(1);
 
 fn check_node_name(name: &str) -> Result<(), StartError> {
     if is_node_name(name) {

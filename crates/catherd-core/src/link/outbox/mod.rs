@@ -61,11 +61,6 @@ pub struct OutboxConfig {
     /// Frames are written although something is unacknowledged once this many bytes of payload
     /// are queued. Greater gathers more in one write, smaller keeps large sessions flowing.
     pub write_ahead_bytes: usize,
-    /// Where nobody waits for fragments: writes of them begin at least so far apart, unless
-    /// [`write_ahead_bytes`](Self::write_ahead_bytes) are queued, or a tombstone is. What comes
-    /// meanwhile shares the next write, its reads and its acknowledgement. Zero where somebody
-    /// waits.
-    pub pace: Duration,
 }
 
 /// Whether writes of one session join in the queue.
@@ -98,8 +93,8 @@ pub enum Confirm {
 ///   entries, encode them **without** the link's lock (the session's lock comes before it),
 ///   [`fill`](Self::fill) each, and begin again with `to_write`.
 /// - [`acknowledged`](Self::acknowledged) for what comes back,
-///   [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout) and a write
-///   after it, [`close`](Self::close) at the end.
+///   [`handle_timeout`](Self::handle_timeout) at [`poll_timeout`](Self::poll_timeout),
+///   [`close`](Self::close) at the end.
 /// - After any of these, [`poll`](Self::poll) until `None`. After
 ///   [`OutboxEffect::Settled`], ask for the [`outcome`](Self::outcome) of every ticket that
 ///   somebody waits for.
@@ -137,8 +132,6 @@ pub struct Outbox {
     queued_for: Duration,
     /// Several numbered frames were given out together at last.
     gathers: bool,
-    /// No write of fragments begins before, while the last one is not long enough ago.
-    paced_until: Option<Time>,
     counters: Counters,
 }
 
@@ -228,7 +221,6 @@ impl Outbox {
             round_trip: None,
             queued_for: Duration::ZERO,
             gathers: false,
-            paced_until: None,
             counters: Counters::default(),
         }
     }
@@ -338,12 +330,10 @@ impl Outbox {
 
     /// Appends what is to be written now; whether that is anything.
     ///
-    /// Control frames always. Frames of fragments if nothing is unacknowledged and the last write
-    /// of them is its [pace](OutboxConfig::pace) ago, or if
+    /// Control frames always. Frames of fragments if nothing is unacknowledged, or if
     /// [`write_ahead_bytes`](OutboxConfig::write_ahead_bytes) are queued: then all that is queued,
     /// tombstones first, up to [`WRITE_BYTES_MAX`] and up to the first entry without bytes.
     pub fn to_write(&mut self, now: Time, out: &mut BytesMut) -> bool {
-        self.look_at_pace(now);
         let before = out.len();
         out.reserve(self.control_bytes);
         for frame in self.control.drain(..) {
@@ -369,8 +359,6 @@ impl Outbox {
             let frames = self.written.len() - written_before;
             if frames > 0 {
                 self.gathers = frames > 1;
-                let pace = self.config.pace;
-                self.paced_until = (!pace.is_zero()).then(|| now + pace);
             }
         }
         let len = out.len() - before;
@@ -383,12 +371,6 @@ impl Outbox {
     /// the operating system has reaches the peer all the same. Write again afterwards.
     pub fn hold_nothing_back(&mut self) {
         self.config.write_ahead_bytes = 0;
-    }
-
-    /// When what is queued may be written that waits for its pace and for nothing else.
-    pub fn paced_until(&self) -> Option<Time> {
-        let is_any = self.queue.frames() > 0 && self.written.is_empty();
-        self.paced_until.filter(|_| is_any && !self.is_closed)
     }
 
     /// Everything that was given out is in the hands of the operating system.
@@ -416,11 +398,10 @@ impl Outbox {
         }
     }
 
-    /// Whether a fragment would be written at once, and the last write that had numbered frames
-    /// had several: then it is worth a moment to let others queue theirs. Where an acknowledgement
-    /// is waited for they gather anyway.
+    /// Whether the last write that had numbered frames had several: then it is worth a moment to
+    /// let others queue theirs before the next one.
     pub fn gathers(&self) -> bool {
-        self.gathers && self.written.is_empty() && self.paced_until.is_none()
+        self.gathers
     }
 
     /// What has become of a frame; `None` while it is to be waited for.
@@ -445,12 +426,10 @@ impl Outbox {
     /// Time has passed: every frame that has waited for `ack_timeout` is settled as
     /// unacknowledged and marked, though it stays under way.
     ///
-    /// The peer becomes suspect, unless it has said of all of them that they are behind. What has
-    /// waited for its pace may be written: write afterwards.
+    /// The peer becomes suspect, unless it has said of all of them that they are behind.
     ///
     /// Calling this early or often is harmless.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.look_at_pace(now);
         while let Some(record) = self.tickets.next_overdue(now) {
             self.counters.timeouts += 1;
             self.is_settled = true;
@@ -497,7 +476,7 @@ impl Outbox {
     /// now cannot overtake them. One that is merely [settled](Self::outcome), for nobody is to wait
     /// longer for it, may still be under way.
     pub fn is_past(&self, ticket: Ticket) -> bool {
-        self.tickets.is_past(ticket) || is_planted(Bug::SwitchesWithoutWaiting)
+        self.tickets.is_past(ticket)
     }
 
     /// The ticket of the frame that was pushed last.
@@ -507,8 +486,7 @@ impl Outbox {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let deadline = self.tickets.deadline();
-        self.paced_until().into_iter().chain(deadline).min()
+        self.tickets.deadline()
     }
 
     /// The connection has ended: nothing is given out any more, what is pending becomes
@@ -521,7 +499,6 @@ impl Outbox {
         }
         self.is_closed = true;
         self.is_settled = true;
-        self.gathers = false;
         self.is_suspect = false;
         self.is_silent = false;
         self.tickets.close();
@@ -579,21 +556,14 @@ impl Outbox {
         }
     }
 
-    /// The rule of the group commit. An end has no pace: somebody waits for it.
+    /// The rule of the group commit.
     fn may_write(&self) -> bool {
-        let is_in_pace = self.paced_until.is_none() || !self.tombstones.is_empty();
-        let is_enough = || self.queued_payload_bytes() >= self.config.write_ahead_bytes;
-        (self.written.is_empty() && is_in_pace) || is_enough()
+        self.written.is_empty() || self.queued_payload_bytes() >= self.config.write_ahead_bytes
     }
 
     fn queued_payload_bytes(&self) -> usize {
         let tombstones = self.tombstone_bytes - ENTRY_BYTES * self.tombstones.len();
         tombstones + self.queue.payload_bytes()
-    }
-
-    /// Once the pace is over it stays so until the next write.
-    fn look_at_pace(&mut self, now: Time) {
-        self.paced_until = self.paced_until.filter(|&until| now < until);
     }
 
     fn next_frame(&mut self) -> Option<(Ticket, Bytes)> {

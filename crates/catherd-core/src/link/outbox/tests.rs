@@ -11,7 +11,6 @@ const CONFIG: OutboxConfig = OutboxConfig {
     queue_frames_max: None,
     ack_timeout: Duration::from_secs(15),
     write_ahead_bytes: 1 << 16,
-    pace: Duration::ZERO,
 };
 
 fn at(millis: u64) -> Time {
@@ -127,97 +126,6 @@ fn what_gathers_until_the_acknowledgement_goes_out_in_one_write() {
     assert_eq!(write(&mut outbox, at(0)), []);
     outbox.acknowledged(at(1), &up_to(1)).unwrap();
     assert_eq!(write(&mut outbox, at(1)), frames(&[(2, "b"), (3, "c")]));
-}
-
-/// Nobody waits for a fragment, and writes are a millisecond apart.
-const PACED: OutboxConfig = OutboxConfig {
-    pace: Duration::from_millis(1),
-    ..CONFIG
-};
-
-#[test]
-fn where_nobody_waits_the_next_write_begins_its_pace_after_the_last() {
-    let mut outbox = Outbox::new(PACED);
-    outbox.push(at(5), fragment(1, "a"));
-    assert_eq!(write(&mut outbox, at(5)), frames(&[(1, "a")]), "at once");
-    outbox.acknowledged(at(5), &up_to(1)).unwrap();
-    assert_eq!(outbox.paced_until(), None, "nothing waits");
-    outbox.push(at(5), fragment(2, "b"));
-    outbox.push(at(5), fragment(3, "c"));
-    assert_eq!(write(&mut outbox, at(5)), []);
-    assert_eq!(outbox.poll_timeout(), Some(at(6)));
-    outbox.handle_timeout(at(6));
-    assert_eq!(write(&mut outbox, at(6)), frames(&[(2, "b"), (3, "c")]));
-    outbox.acknowledged(at(6), &up_to(3)).unwrap();
-    outbox.push(at(9), fragment(4, "d"));
-    assert_eq!(write(&mut outbox, at(9)), frames(&[(4, "d")]), "at once");
-}
-
-#[test]
-fn it_is_worth_a_moment_to_gather_where_several_were_written_and_nothing_is_waited_for() {
-    let mut outbox = Outbox::new(CONFIG);
-    outbox.push(at(0), fragment(1, "a"));
-    write(&mut outbox, at(0));
-    outbox.push(at(0), fragment(2, "b"));
-    outbox.push(at(0), fragment(3, "c"));
-    outbox.acknowledged(at(1), &up_to(1)).unwrap();
-    assert!(!outbox.gathers(), "the last write had one");
-    write(&mut outbox, at(1));
-    assert!(!outbox.gathers(), "they gather until the acknowledgement");
-    outbox.push(at(1), large(4, CONFIG.write_ahead_bytes));
-    assert!(!outbox.gathers(), "there is enough");
-    write(&mut outbox, at(1));
-    outbox.acknowledged(at(2), &up_to(4)).unwrap();
-    assert!(!outbox.gathers(), "the last write had one");
-    outbox.push(at(2), fragment(5, "d"));
-    outbox.push(at(2), fragment(6, "e"));
-    write(&mut outbox, at(2));
-    outbox.acknowledged(at(3), &up_to(6)).unwrap();
-    assert!(outbox.gathers());
-    outbox.close();
-    assert!(!outbox.gathers());
-}
-
-#[test]
-fn a_late_acknowledgement_lets_go_what_its_pace_held_back() {
-    let mut outbox = Outbox::new(PACED);
-    outbox.push(at(0), fragment(1, "a"));
-    write(&mut outbox, at(0));
-    outbox.push(at(0), fragment(2, "b"));
-    assert_eq!(outbox.paced_until(), None, "it waits for more than that");
-    outbox.handle_timeout(at(3));
-    assert_eq!(write(&mut outbox, at(3)), []);
-    outbox.acknowledged(at(4), &up_to(1)).unwrap();
-    assert_eq!(write(&mut outbox, at(4)), frames(&[(2, "b")]));
-}
-
-#[test]
-fn an_end_and_enough_bytes_have_no_pace() {
-    let mut outbox = Outbox::new(PACED);
-    outbox.push(at(0), fragment(1, "a"));
-    write(&mut outbox, at(0));
-    outbox.acknowledged(at(0), &up_to(1)).unwrap();
-    outbox.push(at(0), fragment(2, "b"));
-    outbox.push(at(0), tombstone(3));
-    let together = frames(&[(2, "end"), (3, "b")]);
-    assert_eq!(write(&mut outbox, at(0)), together);
-    outbox.acknowledged(at(0), &up_to(3)).unwrap();
-    outbox.push(at(0), large(4, CONFIG.write_ahead_bytes));
-    assert_eq!(write(&mut outbox, at(0)).len(), 1);
-}
-
-#[test]
-fn a_control_frame_takes_nothing_along_that_waits_for_its_pace() {
-    let mut outbox = Outbox::new(PACED);
-    outbox.push(at(0), fragment(1, "a"));
-    write(&mut outbox, at(0));
-    outbox.acknowledged(at(0), &up_to(1)).unwrap();
-    outbox.push(at(0), fragment(2, "b"));
-    outbox.push_control(control("now")).unwrap();
-    assert_eq!(write(&mut outbox, at(0)), frames(&[(0, "now")]));
-    assert_eq!(outbox.snapshot(at(0)).queued_frames, 1);
-    outbox.close();
-    assert_eq!((outbox.paced_until(), outbox.poll_timeout()), (None, None));
 }
 
 #[test]
