@@ -1,7 +1,6 @@
 //! Gets from one member what differs in one context.
 
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -237,23 +236,9 @@ fn merge(context: &ContextInner, now: Time, mut answers: Vec<Answer>, meter: &Me
     });
     let (mut sessions, mut bytes) = (0, 0);
     for fragment in answers.into_iter().filter_map(|answer| answer.fragment) {
-        if sessions % SESSIONS_A_GROWTH == 0 {
-            grow_heap();
-        }
         bytes += context.take_answer(now, &fragment) as u64;
         sessions += 1;
     }
     meter.sessions.fetch_add(sessions, Ordering::Relaxed);
     meter.bytes.fetch_add(bytes, Ordering::Relaxed);
 }
-
-/// Takes memory for some sessions at once, and gives it back to the allocator, which keeps it. That
-/// of the system asks the kernel for each page by itself otherwise.
-fn grow_heap() {
-    drop(black_box(Vec::<u8>::with_capacity(GROWTH_BYTES)));
-}
-
-/// Below what the allocator of the system gets from the kernel, and gives back, as a piece of its
-/// own.
-const GROWTH_BYTES: usize = 96 * 1024;
-const SESSIONS_A_GROWTH: u64 = 64;
