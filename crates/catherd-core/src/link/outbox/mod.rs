@@ -476,7 +476,7 @@ impl Outbox {
     /// now cannot overtake them. One that is merely [settled](Self::outcome), for nobody is to wait
     /// longer for it, may still be under way.
     pub fn is_past(&self, ticket: Ticket) -> bool {
-        self.tickets.is_past(ticket)
+        self.tickets.is_past(ticket) || is_planted(Bug::SwitchesWithoutWaiting)
     }
 
     /// The ticket of the frame that was pushed last.
