@@ -13,6 +13,9 @@
 //! | `sessions` | commits, ends, changes of id, merges |
 //! | `users` | logins, and the end of all sessions of a user |
 //! | `requests` | a request, from its arrival to its answer |
+//! | `access` | whom it asks before it sees its session |
+//! | `application` | what it does to its session |
+//! | `answers` | what must be true of an answer |
 //! | `house` | touches, and the end of idle sessions |
 //! | `sync` | joining, and the repair that runs on |
 //! | `questions` | questions to members |
@@ -24,6 +27,9 @@
 //! After every step what it touched is held against what must hold at all times: see
 //! [`invariants::Truth`], and the places that call `broken`.
 
+mod access;
+mod answers;
+mod application;
 mod clients;
 mod ending;
 mod faults;
