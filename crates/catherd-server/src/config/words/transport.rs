@@ -117,14 +117,15 @@ pub(crate) static SENDER: Element = Element {
         used(
             "maxPoolSocketLimit",
             "25",
-            "sockets to one member in `pooled` mode, 1 to 1024; a session always uses the same one",
+            "sockets to one member in `pooled` mode, 1 to 1024; as many are open as are of use, \
+             and a session always uses the same one",
         ),
         same("poolSize", "maxPoolSocketLimit"),
         used(
             "autoConnect",
             "false",
-            "`true`: all sockets of the pool are opened when a member is met, and not at their \
-             first use. The first socket always is",
+            "`true`: all sockets of the pool are opened when a member is met, and not when \
+             one is not enough. The first socket always is",
         ),
         idle(
             "resend",
@@ -151,8 +152,8 @@ pub(crate) static SENDER: Element = Element {
         used(
             "keepAliveTimeout",
             "60000",
-            "ms that a socket of the pool stays open without being used; -1: as long as the member. \
-             The first socket to a member always stays",
+            "ms that a socket of the pool stays open without being used, or where one was enough; \
+             -1: as long as the member. The first socket to a member always stays",
         ),
         same("keepAliveTime", "keepAliveTimeout"),
         used(
