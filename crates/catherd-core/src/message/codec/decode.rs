@@ -99,20 +99,20 @@ fn answer(message: &[u8]) -> Result<Answer, DecodeError> {
 
 /// What a fragment says before its registers, as it stands there.
 #[derive(Default)]
-struct Head<'a> {
-    key: &'a [u8],
-    birth_incarnation: u64,
-    birth_serial: u64,
+pub(super) struct Head<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) birth_incarnation: u64,
+    pub(super) birth_serial: u64,
     /// Of a tombstone nobody looks at it.
-    seen: Option<Result<Vector, DecodeError>>,
-    writer: u64,
-    since: Option<u64>,
-    fence: u32,
-    revision: u64,
-    age_ms: u64,
-    life_ms: Option<u64>,
-    lived_ms: u64,
-    generation: u64,
+    pub(super) seen: Option<Result<Vector, DecodeError>>,
+    pub(super) writer: u64,
+    pub(super) since: Option<u64>,
+    pub(super) fence: u32,
+    pub(super) revision: u64,
+    pub(super) age_ms: u64,
+    pub(super) life_ms: Option<u64>,
+    pub(super) lived_ms: u64,
+    pub(super) generation: u64,
 }
 
 fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
@@ -136,6 +136,14 @@ fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
             _ => {}
         }
     }
+    made(head, registers.all())
+}
+
+/// The fragment that says this, if there can be one.
+pub(super) fn made(
+    head: Head<'_>,
+    registers: &mut [Register<'_>],
+) -> Result<Fragment, DecodeError> {
     let key = from_key(head.key)?;
     if head.generation > Version::REVISION_MAX {
         return Err(DecodeError::Insane);
@@ -147,7 +155,7 @@ fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
             life: Duration::from_millis(life_ms),
             generation: head.generation,
         }),
-        None => Content::Write(write(head, age, registers.all())?),
+        None => Content::Write(write(head, age, registers)?),
     };
     Ok(Fragment { key, content })
 }
@@ -226,13 +234,13 @@ fn packed(
 
 /// What a register says, where it lies.
 #[derive(Clone, Copy, Default)]
-struct Register<'a> {
-    attribute: Option<&'a [u8]>,
-    property: Option<u32>,
-    fence: u32,
-    revision: u64,
-    writer: u64,
-    value: Option<&'a [u8]>,
+pub(super) struct Register<'a> {
+    pub(super) attribute: Option<&'a [u8]>,
+    pub(super) property: Option<u32>,
+    pub(super) fence: u32,
+    pub(super) revision: u64,
+    pub(super) writer: u64,
+    pub(super) value: Option<&'a [u8]>,
 }
 
 fn register(message: &[u8]) -> Result<Register<'_>, DecodeError> {

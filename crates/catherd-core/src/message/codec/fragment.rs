@@ -139,14 +139,11 @@ pub(super) fn version(
 /// By the definition of the messages: what encoding and decoding by hand are compared with.
 #[cfg(test)]
 pub(super) mod defined {
-    use std::time::Duration;
-
     use super::super::Message;
+    use super::super::decode::{Head, Register, made};
     use super::super::greeting::millis;
     use super::*;
-    use crate::session::{
-        Birth, Content, Fragment, Name, Registers, SlotRef, Tombstone, ValueRef, Write,
-    };
+    use crate::session::{Content, Fragment, SlotRef, ValueRef};
 
     /// What [`encode_fragments`](super::encode_fragments) is compared with.
     pub(in super::super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
@@ -197,110 +194,34 @@ pub(super) mod defined {
         register
     }
 
-    /// What [`decode`](super::decode) is compared with.
+    /// What [`decode`](super::super::decode) is compared with: read by the definition, and held
+    /// against the same rules.
     pub(in super::super) fn from_fragment(
         fragment: &wire::Fragment,
     ) -> Result<Fragment, DecodeError> {
-        let key = from_key(&fragment.key)?;
-        let age = Duration::from_millis(fragment.age_ms);
-        let generation = fragment.generation;
-        if generation > Version::REVISION_MAX {
-            return Err(DecodeError::Insane);
-        }
-        if let Some(life_ms) = fragment.life_ms {
-            let life = Duration::from_millis(life_ms);
-            return Ok(Fragment {
-                key,
-                content: Content::Tombstone(Tombstone {
-                    age,
-                    life,
-                    generation,
-                }),
-            });
-        }
-        // A session that lives is of no generation; its principal is.
-        if generation > 0 {
-            return Err(DecodeError::Malformed);
-        }
-        let birth = Birth {
-            incarnation: incarnation(fragment.birth_incarnation)?,
-            serial: fragment.birth_serial,
+        let head = Head {
+            key: &fragment.key,
+            birth_incarnation: fragment.birth_incarnation,
+            birth_serial: fragment.birth_serial,
+            seen: fragment.seen.as_ref().map(|seen| from_vector(Some(seen))),
+            writer: fragment.writer,
+            since: fragment.since,
+            fence: fragment.fence,
+            revision: fragment.revision,
+            age_ms: fragment.age_ms,
+            life_ms: fragment.life_ms,
+            lived_ms: fragment.lived_ms,
+            generation: fragment.generation,
         };
-        let writer = match fragment.writer {
-            0 => birth.incarnation,
-            bits => incarnation(bits)?,
-        };
-        let revision = match fragment.revision {
-            0 => revision_left_out(fragment.since),
-            said => said,
-        };
-        let named = (revision != 0)
-            .then(|| version(fragment.fence, revision, writer))
-            .transpose()?;
-        let seen = match &fragment.seen {
-            Some(seen) => from_vector(Some(seen))?,
-            None => vector_left_out(writer, revision),
-        };
-        let since = fragment.since.map(|revision| Dot { writer, revision });
-        if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
-            return Err(DecodeError::Insane);
-        }
-        // A writer's copy holds what the writer wrote, and that is not less than before.
-        if since.is_some_and(|since| since.revision.max(1) > seen.revision(since.writer)) {
-            return Err(DecodeError::Malformed);
-        }
-        let mut registers = fragment
-            .registers
-            .iter()
-            .map(|register| from_register(register, writer, named))
-            .collect::<Result<Vec<_>, _>>()?;
-        registers.sort_unstable_by_key(|register| register.slot);
-        if registers.windows(2).any(|two| two[0].slot == two[1].slot) {
-            return Err(DecodeError::Malformed);
-        }
-        let registers = Registers::pack(registers.iter().copied());
-        let write = Write {
-            birth,
-            seen,
-            since,
-            registers,
-            age,
-            lived: Duration::from_millis(fragment.lived_ms),
-        };
-        Ok(Fragment {
-            key,
-            content: Content::Write(write),
-        })
-    }
-
-    fn from_register(
-        register: &wire::Register,
-        writer: Incarnation,
-        named: Option<Version>,
-    ) -> Result<Seen<'_>, DecodeError> {
-        let slot = match (&register.attribute, register.property) {
-            (Some(name), None) => {
-                let is_name = str::from_utf8(name).is_ok_and(Name::is_one);
-                SlotRef::Attribute(is_name.then_some(&**name).ok_or(DecodeError::Malformed)?)
-            }
-            (None, Some(number)) => SlotRef::Property(number),
-            (None, None) => SlotRef::Principal,
-            (Some(_), Some(_)) => return Err(DecodeError::Malformed),
-        };
-        let version = if register.revision == 0 {
-            named.ok_or(DecodeError::Malformed)?
-        } else {
-            let writer = match register.writer {
-                0 => writer,
-                bits => incarnation(bits)?,
-            };
-            version(register.fence, register.revision, writer)?
-        };
-        Ok(Seen {
-            slot,
-            version,
-            value: register.value.as_deref().map(ValueRef::Raw),
-        })
+        let registers = fragment.registers.iter().map(|register| Register {
+            attribute: register.attribute.as_deref(),
+            property: register.property,
+            fence: register.fence,
+            revision: register.revision,
+            writer: register.writer,
+            value: register.value.as_deref(),
+        });
+        made(head, &mut registers.collect::<Vec<_>>())
     }
 
     pub(in super::super) fn from_fragments(
