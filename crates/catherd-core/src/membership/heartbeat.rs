@@ -2,7 +2,7 @@
 
 use super::effect::Effect;
 use super::machine::Membership;
-use super::peer::{Contender, RetiredReason};
+use super::peer::{Contender, Peer, RetiredReason};
 use crate::message::{HEARD_MAX, Heartbeat, Protocols};
 use crate::time::Time;
 use crate::version::Incarnation;
@@ -82,7 +82,7 @@ impl Membership {
             let has_ended = match retired.reason {
                 RetiredReason::Left => true,
                 RetiredReason::Replaced => now < retired.at + self.config.drop_time,
-                RetiredReason::Lost => false,
+                RetiredReason::Lost | RetiredReason::Forgotten => false,
             };
             if has_ended {
                 self.counters.heartbeats_of_the_ended += 1;
@@ -131,15 +131,16 @@ impl Membership {
     /// Whom this node hears, and whom it misses: as many as a heartbeat may name. A process that
     /// comes now has never met who is missing, and is not to take it for nobody.
     pub(super) fn heard(&self, now: Time) -> Vec<Incarnation> {
-        let heard = self.peers.values().filter(|peer| {
+        let is_heard = |peer: &Peer| {
             peer.heard_at
                 .is_some_and(|heard_at| now < heard_at + self.config.drop_time)
-        });
-        let heard = heard.map(|peer| peer.who.incarnation);
+        };
+        let heard = self.peers.values().filter(|peer| is_heard(peer));
         let missing = self.missing.iter().map(|missing| missing.incarnation);
-        let is_heard_not = |it: &Incarnation| !self.peers.contains_key(it);
+        let missing = missing.filter(|it| !self.peers.get(it).is_some_and(is_heard));
         heard
-            .chain(missing.filter(is_heard_not))
+            .map(|peer| peer.who.incarnation)
+            .chain(missing)
             .take(HEARD_MAX)
             .collect()
     }

@@ -166,7 +166,7 @@ impl Membership {
             return false;
         };
         if let Some(retired) = self.retired.get_mut(&forgotten.incarnation) {
-            retired.is_forgotten = true;
+            retired.reason = RetiredReason::Forgotten;
         }
         true
     }
@@ -197,19 +197,14 @@ impl Membership {
     /// here does not reach it.
     pub fn is_any_unmet(&self) -> bool {
         let is_in_view = |it| self.peers.get(it).is_some_and(|peer| peer.is_in_view);
-        let has_ended = |it| {
-            self.retired.get(it).is_some_and(|retired| {
-                retired.is_forgotten
-                    || matches!(
-                        retired.reason,
-                        RetiredReason::Left | RetiredReason::Replaced
-                    )
-            })
+        let is_done_with = |it| {
+            let retired = self.retired.get(it);
+            retired.is_some_and(|retired| retired.reason != RetiredReason::Lost)
         };
         let members = self.peers.values().filter(|peer| peer.is_in_view);
         members
             .flat_map(|peer| &peer.hears)
-            .any(|it| *it != self.myself.incarnation && !is_in_view(it) && !has_ended(it))
+            .any(|it| *it != self.myself.incarnation && !is_in_view(it) && !is_done_with(it))
     }
 
     /// Who may not hear of an end that goes out now.
@@ -387,7 +382,6 @@ impl Membership {
                     heard_at,
                     at: now,
                     reason,
-                    is_forgotten: false,
                 },
             );
         }

@@ -93,8 +93,6 @@ pub(super) struct Retired {
     pub(super) heard_at: Option<Time>,
     pub(super) at: Time,
     pub(super) reason: RetiredReason,
-    /// The operator says that it will not come back, though others may miss it.
-    pub(super) is_forgotten: bool,
 }
 
 /// Whether a process that was known may come back.
@@ -102,6 +100,8 @@ pub(super) struct Retired {
 pub(super) enum RetiredReason {
     /// It could not be reached: it is welcome again.
     Lost,
+    /// The same, and the operator says that it will not come back, though others may miss it.
+    Forgotten,
     /// A new process has its name: its last datagrams may still be under way.
     Replaced,
     /// It said goodbye: it has ended.
