@@ -67,18 +67,14 @@ impl Receipt {
         if self.0.confirmed.load(Ordering::Relaxed) || is_planted(Bug::AnswersWithoutWaiting) {
             return Poll::Ready(true);
         }
-        let awaited = self.0.awaited;
-        let confirmed = if let ([(_, ticket)], Awaited::Copy) = (&self.0.tickets[..], awaited) {
-            // The usual case: one other member, which is asked once.
-            let outcome = ready!(channel.poll_acknowledged(*ticket, cx));
-            awaited.is_confirmed([Some(outcome)])
-        } else {
-            if awaited != Awaited::Nothing {
-                ready!(self.poll_settled(channel, cx));
-            }
-            let outcomes = self.outcomes(channel, cx);
-            awaited.is_confirmed(outcomes.map(|(_, outcome)| outcome))
-        };
+        if self.0.awaited != Awaited::Nothing {
+            ready!(self.poll_settled(channel, cx));
+        }
+        let outcomes = self.outcomes(channel, cx);
+        let confirmed = self
+            .0
+            .awaited
+            .is_confirmed(outcomes.map(|(_, outcome)| outcome));
         // None is open that is waited for.
         let confirmed = confirmed.unwrap_or(false);
         self.0.confirmed.store(confirmed, Ordering::Relaxed);
