@@ -21,7 +21,7 @@ use super::View;
 use super::answers::PeerSays;
 use super::dial::{Call, open_first, open_more, probe};
 use super::pool::Pool;
-use super::shared::Shared;
+use super::shared::{Joining, Shared};
 use crate::cluster::Event;
 use crate::env::{Env, Place};
 
@@ -203,9 +203,13 @@ impl<E: Env> Driver<E> {
         if self.membership.handle_pulse(pulse) {
             // Those of before are called at once, and name whom they hear. If none of them is left
             // somebody else may have come.
-            let heard_by = pulse.at + 2 * self.frequency;
-            self.shared.join_by(heard_by, self.drop_time);
+            self.join_from(pulse.at);
         }
+    }
+
+    fn join_from(&self, now: Time) {
+        let joining = Joining::from(now, self.frequency, self.drop_time);
+        self.shared.join(joining);
     }
 
     fn handle(&mut self, input: Input) {
@@ -418,8 +422,7 @@ impl<E: Env> Driver<E> {
                 }
                 Effect::PutBack => {
                     let now = self.env.now();
-                    self.shared
-                        .join_by(now + 2 * self.frequency, self.drop_time);
+                    self.join_from(now);
                     let incarnation = self.shared.delivery.put_back();
                     self.membership.handle_new_incarnation(now, incarnation);
                 }

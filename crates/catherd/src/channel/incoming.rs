@@ -11,7 +11,6 @@ use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
 use catherd_core::message::{FrameKind, FrameReader, Message};
 use catherd_core::planted::{Bug, is_planted};
-use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -59,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
         let frame_bytes_max = Message::bytes_max(FrameKind::Whole, session_bytes_max) + 16;
         let frames = FrameReader::new(frame_bytes_max);
         let (mut inbox, mut gaps, mut out) = (Inbox::new(), Gaps::default(), BytesMut::new());
-        let (mut said, mut requests) = (Vec::new(), 0);
+        let (mut said, mut courtesy) = (Vec::new(), Courtesy::default());
         let mut late: Vec<(String, Vec<_>)> = Vec::new();
         loop {
             for (context, fragments) in late.drain(..) {
@@ -120,7 +119,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
                 let _ = self.shared.driver.send(Input::Says { member, what }).await;
             }
             if is_long {
-                make_way(&self.shared, began, &mut requests).await;
+                let (now, served) = (
+                    self.shared.surroundings.now(),
+                    self.shared.delivery.requests(),
+                );
+                let pause = courtesy.pause(served, now.since(began));
+                self.shared.surroundings.sleep_until(now + pause).await;
             }
             if !is_done {
                 // Else one who always has more to ask would keep this thread.
@@ -217,16 +221,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     }
 }
 
-/// After a long answer that was begun at `began`: where clients have come since the one before,
-/// they have the processor for as long as it took. A member that gets its state has time.
-async fn make_way(shared: &Shared, began: Time, requests: &mut u64) {
-    let served = shared.delivery.requests();
-    if std::mem::replace(requests, served) == served {
-        return;
+/// Where clients have come since the last long answer, they have the processor for as long as this
+/// one took. A member that gets its state has time.
+#[derive(Debug, Default)]
+struct Courtesy {
+    /// How many requests the node had served by the last long answer.
+    served: u64,
+}
+
+impl Courtesy {
+    /// How long to make way after a long answer that `took` so long.
+    fn pause(&mut self, served: u64, took: Duration) -> Duration {
+        let has_clients = std::mem::replace(&mut self.served, served) != served;
+        if has_clients {
+            took.min(PAUSE_MAX)
+        } else {
+            Duration::ZERO
+        }
     }
-    let now = shared.surroundings.now();
-    let pause = now.since(began).min(PAUSE_MAX);
-    shared.surroundings.sleep_until(now + pause).await;
 }
 
 /// Mostly an answer is the only one, and a long one is not copied then.
@@ -251,5 +263,19 @@ fn questions_in(message: &Message) -> usize {
         | Message::Expired { .. } => 1,
         Message::Buckets { .. } => QUESTIONS_A_TURN,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_answer_makes_way_for_clients_and_for_nobody_else() {
+        let (mut courtesy, took) = (Courtesy::default(), Duration::from_millis(3));
+        assert_eq!(courtesy.pause(0, took), Duration::ZERO, "nobody ever came");
+        assert_eq!(courtesy.pause(7, took), took);
+        assert_eq!(courtesy.pause(7, took), Duration::ZERO, "nobody since");
+        assert_eq!(courtesy.pause(8, Duration::from_secs(1)), PAUSE_MAX);
     }
 }

@@ -64,6 +64,17 @@ pub(super) struct Joining {
     pub(super) met_by: Time,
 }
 
+impl Joining {
+    /// Members answer the first heartbeat at once; who has heard nobody for two is alone.
+    pub(super) fn from(now: Time, frequency: Duration, drop_time: Duration) -> Self {
+        let heard_by = now + 2 * frequency;
+        Self {
+            heard_by,
+            met_by: heard_by + drop_time,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Links {
     by_member: BTreeMap<Incarnation, Arc<Pool>>,
@@ -100,11 +111,7 @@ impl Shared {
             turns: Semaphore::new(config.turns),
             closed: Notify::new(),
             stamp: Stamp::new(config.membership.pause_limit()),
-            // Members answer the first heartbeat at once; who has heard nobody for two is alone.
-            joining: Mutex::new(Joining {
-                heard_by: now + 2 * frequency,
-                met_by: now + 2 * frequency + drop_time,
-            }),
+            joining: Mutex::new(Joining::from(now, frequency, drop_time)),
             is_closed: AtomicBool::new(false),
             links: RwLock::default(),
             link_count: watch::Sender::new(0),
@@ -206,12 +213,9 @@ impl Shared {
         *self.joining.lock()
     }
 
-    /// This node joins, again: those who answer at all are heard by `heard_by`.
-    pub(super) fn join_by(&self, heard_by: Time, drop_time: Duration) {
-        *self.joining.lock() = Joining {
-            heard_by,
-            met_by: heard_by + drop_time,
-        };
+    /// This node joins, again.
+    pub(super) fn join(&self, joining: Joining) {
+        *self.joining.lock() = joining;
     }
 
     pub(super) fn publish(&self, view: View, met: Met) {
