@@ -246,10 +246,11 @@ impl Node {
 /// A batch of touches has at most this many sessions.
 const TOUCHES_MAX: usize = 16_000;
 
-/// What the channel hands to the sessions.
-/// Room for an answer that is made before its length is known, in bytes: a frame grows beyond it.
+/// Room for an answer to one key, in bytes: a frame has it before its length is known, and grows
+/// beyond it.
 const ANSWER_ROOM: usize = 1280;
 
+/// What the channel hands to the sessions.
 impl Delivery for Node {
     fn apply(&self, context: &str, fragments: &[Fragment]) -> Option<(ContextId, Key, Applied)> {
         let Some(context) = self.replicated(context) else {

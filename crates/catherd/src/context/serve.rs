@@ -206,7 +206,7 @@ impl ContextInner {
         for ((key, held), cell) in wanted.iter().zip(cells) {
             let looked = cell.and_then(|cell| {
                 self.send_if_held_back(&cell);
-                self.table.look_into(&cell, |slot| {
+                cell.look(|slot| {
                     let entry = slot.entry.as_ref();
                     let size = entry.and_then(Entry::live).map_or(0, State::bytes);
                     let is_first = bytes == 0;

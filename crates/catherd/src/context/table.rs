@@ -98,14 +98,7 @@ impl SessionTable {
 
     /// Looks at what is under a key, without the power to change it.
     pub(crate) fn look<R>(&self, key: Key, f: impl FnOnce(&Slot) -> R) -> Option<R> {
-        let cell = self.find(key)?;
-        self.look_into(&cell, f)
-    }
-
-    /// The same where the cell of the key was found before; `None` if it is no longer that.
-    pub(crate) fn look_into<R>(&self, cell: &Cell, f: impl FnOnce(&Slot) -> R) -> Option<R> {
-        let slot = cell.slot.lock();
-        (!slot.detached).then(|| f(&slot))
+        self.find(key)?.look(f)
     }
 
     /// Gives what is under a key to `f`, for what changes neither digest nor kind.
@@ -372,6 +365,13 @@ impl Cell {
             key,
             slot: Mutex::default(),
         }
+    }
+
+    /// Looks at the slot, without the power to change it; `None` if the cell is no longer that of
+    /// its key.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Slot) -> R) -> Option<R> {
+        let slot = self.slot.lock();
+        (!slot.detached).then(|| f(&slot))
     }
 
     /// Gives the slot to `f` for what changes neither digest nor kind: reading, setting, touching.

@@ -132,8 +132,9 @@ impl Request {
             }
         }
         let mut held = bound.current.as_ref().and_then(held);
-        if let (Some(current), Some(Held { is_dirty: true, .. })) = (bound.current.clone(), &held)
+        if let Some(Held { is_dirty: true, .. }) = held
             && !self.is_filtered
+            && let Some(current) = bound.current.clone()
         {
             // Somebody else has set something, and the answer may show it.
             bound.sent |= self.context.commit_unwritten(&current);
