@@ -40,6 +40,14 @@ pub struct History {
     pub events: Vec<(Duration, Happened)>,
 }
 
+impl History {
+    /// The operation with this number; `None` if there is none yet.
+    pub fn operation(&self, number: Number) -> Option<&Operation> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.operations.get(at)
+    }
+}
+
 /// What happened to the cluster, as the promises need to know it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happened {

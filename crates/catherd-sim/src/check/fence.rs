@@ -43,9 +43,9 @@ fn at_all_times(
         if operation.key.as_ref() == last.key && is_promised {
             let lineage = &lineages.subjects[&operation.subject];
             for (name, value) in &ran.found {
-                let winner = value.last().and_then(|&number| by_number(history, number));
+                let winner = value.last().and_then(|&number| history.operation(number));
                 let loser = last.names.get(name.as_str());
-                let loser = loser.and_then(|&number| by_number(history, number));
+                let loser = loser.and_then(|&number| history.operation(number));
                 let (Some(winner), Some(loser)) = (winner, loser) else {
                     continue;
                 };
@@ -124,7 +124,7 @@ fn in_the_end(
             continue;
         }
         for (name, value) in &ran.found {
-            let Some(winner) = value.last().and_then(|&number| by_number(history, number)) else {
+            let Some(winner) = value.last().and_then(|&number| history.operation(number)) else {
                 continue;
             };
             if winner.subject != read.subject {
@@ -150,11 +150,6 @@ fn in_the_end(
             }
         }
     }
-}
-
-fn by_number(history: &History, number: Number) -> Option<&Operation> {
-    let at = usize::try_from(number).ok()?.checked_sub(1)?;
-    history.operations.get(at)
 }
 
 fn wrote(operation: &Operation, name: &str) -> bool {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Violation;
 use super::lineage::Lineages;
 use super::survival::Survival;
-use crate::history::{History, Number, Operation, Process, READER, Step};
+use crate::history::{History, Operation, Process, READER, Step};
 use crate::user::{PRINCIPAL, User};
 
 /// The end of all sessions of a user; of one that nobody got an answer of it is not known when it
@@ -115,18 +115,13 @@ struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn of(history: &'a History, later: &'a Operation) -> Option<Self> {
         let found = later.ran.as_ref()?.found.get(PRINCIPAL)?;
-        let login = by_number(history, *found.last()?)?;
+        let login = history.operation(*found.last()?)?;
         Some(Self {
             later,
             login,
             user: user_of(login)?,
         })
     }
-}
-
-fn by_number(history: &History, number: Number) -> Option<&Operation> {
-    let at = usize::try_from(number).ok()?.checked_sub(1)?;
-    history.operations.get(at)
 }
 
 impl<'a> Ends<'a> {

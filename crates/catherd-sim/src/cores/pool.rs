@@ -1,9 +1,9 @@
 //! Several links to a member, in mode `pooled`, by the rules of `docs/link.md`.
 //!
 //! The first link is opened by the membership and lives as long as the member is met. Each session
-//! has a place among the links by its key. A place without a link is opened at its first use; until
-//! then the first link stands in, and the new one begins to write when all that the first had by
-//! then has come to its end.
+//! has a place among the links by its key. A place without a link is opened at its first use, and
+//! not only while its member is busy, so that links come and go often; until then the first link
+//! stands in, and the new one begins to write when all that the first had by then has come to its end.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
