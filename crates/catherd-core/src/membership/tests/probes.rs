@@ -368,3 +368,20 @@ fn a_candidate_that_is_met_while_a_probe_is_under_way_enters_the_view_as_suspect
     core.handle_probe(at(3003), incarnation(2), Ok(&welcome("b", 2)));
     assert!(!core.view().members[0].is_suspect);
 }
+
+/// It was heard once more, and is silent since: it is neither heard nor forgotten.
+#[test]
+fn a_missing_member_is_named_while_it_is_missing_whether_it_is_heard_or_not() {
+    let mut core = ended(reset(), 10);
+    core.handle_probe(at(11), incarnation(2), Err(ConnectFailure::Reset));
+    assert_eq!(core.heard(at(12)), [incarnation(2)], "it is missing");
+    core.handle_heartbeat(at(20), &heartbeat("b", 2, 9));
+    assert_eq!(core.heard(at(21)), [incarnation(2)], "it is heard, once");
+    assert_eq!(
+        core.heard(at(9000)),
+        [incarnation(2)],
+        "it is missing still"
+    );
+    assert!(core.forget("b"));
+    assert_eq!(core.heard(at(9000)), []);
+}
