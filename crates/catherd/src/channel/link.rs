@@ -1,8 +1,10 @@
 //! A link: a connection that this node opened to a member.
 //!
 //! One lock over the queue and the writing half. Whoever queues a frame writes it, from its own
-//! task, if the rules of the outbox say so; the socket is never waited for under the lock. What
-//! the socket does not take goes to the link's own task, the only one that ever waits to write.
+//! task, if the rules of the outbox say so: it takes the writing half out, writes without the lock,
+//! puts it back and looks whether there is more by now. So others queue meanwhile, and there is
+//! never more than one who writes. What the socket does not take goes to the link's own task, the
+//! only one that ever waits to write.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use catherd_core::link::{
-    Ack, ControlFull, Frame, Outbox, OutboxEffect, Outcome, Ticket as FrameTicket,
+    Ack, ControlFull, Frame, Outbox, OutboxEffect, Outcome, Ticket as FrameTicket, ToEncode,
 };
 use catherd_core::message::{ClusterKey, FrameReader, Message};
 use catherd_core::time::Time;
@@ -66,9 +68,8 @@ pub(super) struct Link {
 
 struct Inner {
     outbox: Outbox,
-    writer: Writer,
-    /// Taken from the outbox, and not yet by the socket.
-    unsent: BytesMut,
+    /// `None` while somebody writes, and after a write that failed.
+    half: Option<Half>,
     /// The socket took no more: only the link's task writes now.
     blocked: bool,
     /// Nothing is written before what went over another link is settled.
@@ -83,6 +84,23 @@ struct Inner {
     /// When something was last queued, and how often so far.
     used_at: Time,
     uses: u64,
+}
+
+/// The writing half of the connection.
+struct Half {
+    writer: Writer,
+    /// Taken from the outbox, and not yet by the socket.
+    unsent: BytesMut,
+}
+
+/// What there is to do for whoever wants to write.
+enum Turn {
+    /// To write what this half has, and to put it back.
+    Write(Half),
+    /// To encode entries of the queue, without the lock.
+    Encode(Vec<ToEncode>),
+    /// Nothing: all is written that may be, or somebody else is at it and will look again.
+    Over,
 }
 
 /// When a connection that is not needed is closed (`keepAliveTimeout`,
@@ -136,8 +154,10 @@ impl Link {
             has_marks: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 outbox,
-                writer,
-                unsent: BytesMut::new(),
+                half: Some(Half {
+                    writer,
+                    unsent: BytesMut::new(),
+                }),
                 blocked: false,
                 held: false,
                 closed: false,
@@ -192,8 +212,7 @@ impl Link {
 
     /// Whether nothing is queued and everything is acknowledged.
     pub(super) fn is_drained(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.outbox.is_drained() && inner.unsent.is_empty()
+        self.inner.lock().is_drained()
     }
 
     /// The member was silent over another link, or answers there again.
@@ -235,36 +254,48 @@ impl Link {
     /// Writes what the rules allow, as far as the socket takes it.
     pub(super) fn pump(&self) {
         loop {
-            let to_encode = {
-                let mut inner = self.inner.lock();
-                if inner.closed {
-                    return;
-                }
-                let may_write = !inner.blocked && !inner.held;
-                if may_write && self.write(&mut inner, &mut noop_context()).is_pending() {
-                    inner.blocked = true;
-                    self.stirred.notify_one();
-                    if let Some(load) = &self.load {
-                        load.note_busy(self.surroundings.now());
+            let turn = self.inner.lock().next_turn(self.surroundings.now());
+            match turn {
+                Turn::Write(half) => self.write(half),
+                // Without the link's lock: a commit holds its session's lock while it queues.
+                Turn::Encode(entries) => {
+                    for entry in entries {
+                        let payload = self.delivery.encode(entry.context, entry.key, entry.since);
+                        self.inner.lock().outbox.fill(entry.ticket, payload);
                     }
                 }
-                // Where nothing can be written no entry's turn has come: it may still be joined.
-                if inner.blocked || inner.held {
-                    break;
-                }
-                inner.outbox.take_joined()
-            };
-            if to_encode.is_empty() {
-                break;
-            }
-            // Without the link's lock: a commit holds its session's lock while it queues.
-            for entry in to_encode {
-                let payload = self.delivery.encode(entry.context, entry.key, entry.since);
-                self.inner.lock().outbox.fill(entry.ticket, payload);
+                Turn::Over => break,
             }
         }
         self.attend();
         self.tell_if_free();
+    }
+
+    /// Writes what the half has, as far as the socket takes it, and puts it back.
+    fn write(&self, mut half: Half) {
+        let written = half.poll_write(&mut Context::from_waker(Waker::noop()));
+        let mut inner = self.inner.lock();
+        match written {
+            Poll::Ready(Ok(())) => self.put_back(&mut inner, half),
+            Poll::Pending => {
+                inner.half = Some(half).filter(|_| !inner.closed);
+                inner.blocked = true;
+                self.stirred.notify_one();
+                if let Some(load) = &self.load {
+                    load.note_busy(self.surroundings.now());
+                }
+            }
+            // The reading half sees the end of the connection as well, and says so.
+            Poll::Ready(Err(_)) => {}
+        }
+    }
+
+    /// All that the half had is written.
+    fn put_back(&self, inner: &mut Inner, half: Half) {
+        inner.half = Some(half).filter(|_| !inner.closed);
+        inner.outbox.written(self.surroundings.now());
+        self.gathers
+            .store(inner.outbox.gathers(), Ordering::Relaxed);
     }
 
     /// Something was marked over another link, which has ended.
@@ -281,8 +312,10 @@ impl Link {
         }
         {
             let inner = self.inner.lock();
+            // Whoever writes asks again.
+            let Some(half) = &inner.half else { return };
             let snapshot = inner.outbox.snapshot(self.surroundings.now());
-            let queued = snapshot.queued_bytes + inner.unsent.len();
+            let queued = snapshot.queued_bytes + half.unsent.len();
             let has_drained = queued <= self.free.0 && snapshot.queued_frames <= self.free.1;
             if inner.closed || snapshot.is_suspect || !has_drained {
                 return;
@@ -323,7 +356,7 @@ impl Link {
     /// Resolves when nothing is queued and everything is acknowledged, or the link is closed.
     pub(super) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
-        if inner.closed || (inner.outbox.is_drained() && inner.unsent.is_empty()) {
+        if inner.closed || inner.is_drained() {
             return Poll::Ready(());
         }
         inner.drained.push(cx.waker().clone());
@@ -361,8 +394,7 @@ impl Link {
             inner.closed = true;
             inner.outbox.close();
             self.count(&mut inner, self.surroundings.now());
-            inner.writer = Box::new(tokio::io::sink());
-            inner.unsent.clear();
+            inner.half = None;
         }
         self.questions.close();
         self.attend();
@@ -518,41 +550,25 @@ impl Link {
         !self.stays && !self.load.as_ref().is_some_and(was_busy)
     }
 
+    /// Writes what the socket did not take at once.
     fn poll_unblocked(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.inner.lock();
-        if inner.closed {
+        // Nobody else takes the half of a blocked link, except for good.
+        let Some(mut half) = inner.half.take() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let written = self.write(&mut inner, cx);
-        if written.is_ready() {
-            inner.blocked = false;
+        };
+        drop(inner);
+        let written = half.poll_write(cx);
+        inner = self.inner.lock();
+        match written {
+            Poll::Ready(Ok(())) => {
+                inner.blocked = false;
+                self.put_back(&mut inner, half);
+            }
+            Poll::Pending => inner.half = Some(half).filter(|_| !inner.closed),
+            Poll::Ready(Err(_)) => {}
         }
         written
-    }
-
-    /// Writes until there is nothing left, or the socket takes no more.
-    fn write(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let now = self.surroundings.now();
-            if inner.unsent.is_empty() && !inner.outbox.to_write(now, &mut inner.unsent) {
-                return Poll::Ready(Ok(()));
-            }
-            while !inner.unsent.is_empty() {
-                let Inner { writer, unsent, .. } = inner;
-                match Pin::new(writer).poll_write(cx, unsent) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => {
-                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                    }
-                    Poll::Ready(Ok(taken)) => unsent.advance(taken),
-                    // The reading half sees the end of the connection as well, and says so.
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                }
-            }
-            inner.outbox.written(now);
-            self.gathers
-                .store(inner.outbox.gathers(), Ordering::Relaxed);
-        }
     }
 
     /// Does what the outbox asks for, and wakes whoever waits for what is settled.
@@ -617,8 +633,47 @@ impl Link {
     }
 }
 
-fn noop_context() -> Context<'static> {
-    Context::from_waker(Waker::noop())
+impl Inner {
+    fn next_turn(&mut self, now: Time) -> Turn {
+        // Where nothing can be written no entry's turn has come: it may still be joined.
+        if self.closed || self.blocked || self.held {
+            return Turn::Over;
+        }
+        let Some(mut half) = self.half.take() else {
+            return Turn::Over;
+        };
+        // It had been written to the end, or the link were blocked.
+        if self.outbox.to_write(now, &mut half.unsent) {
+            return Turn::Write(half);
+        }
+        self.half = Some(half);
+        let entries = self.outbox.take_joined();
+        if entries.is_empty() {
+            Turn::Over
+        } else {
+            Turn::Encode(entries)
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let is_written = |half: &Half| half.unsent.is_empty();
+        self.outbox.is_drained() && self.half.as_ref().is_some_and(is_written)
+    }
+}
+
+impl Half {
+    /// Writes until there is nothing left, or the socket takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut self.writer).poll_write(cx, &self.unsent) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(taken)) => self.unsent.advance(taken),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A queue with at most this part of what it may hold has drained.
