@@ -42,6 +42,10 @@ pub trait Table {
         wanted: &mut dyn FnMut(Bucket) -> bool,
         out: &mut dyn FnMut(Summary),
     );
+
+    /// Appends the keys of the entries that are in a digest, of one bucket of a table of `size`, in
+    /// any order.
+    fn keys_in(&self, size: usize, bucket: Bucket, out: &mut Vec<Key>);
 }
 
 /// A table without locks, for one thread; iterates in the order of keys.
@@ -217,6 +221,13 @@ impl Table for PlainTable {
                 });
             }
         }
+    }
+
+    fn keys_in(&self, size: usize, bucket: Bucket, out: &mut Vec<Key>) {
+        let inner = self.inner.borrow();
+        let is_in =
+            |(key, held): &(&Key, &Held)| held.digest != 0 && Bucket::of(**key, size) == bucket;
+        out.extend(inner.entries.iter().filter(is_in).map(|(key, _)| *key));
     }
 }
 

@@ -347,6 +347,7 @@ fn whole(question: u64, fragments: Vec<Fragment>) -> Message {
         context: "/shop".to_owned(),
         answers: fragments.into_iter().map(answer).collect(),
         knew_route: false,
+        is_cut: false,
     }
 }
 

@@ -336,6 +336,9 @@ async fn a_donor_that_dies_in_the_middle_of_a_fragment_leaves_no_half_of_it() {
                 }
                 Message::Fetch {
                     question, context, ..
+                }
+                | Message::FetchAll {
+                    question, context, ..
                 } => {
                     let answer = |key| Answer {
                         key: Key::from_bits(key),
@@ -348,6 +351,7 @@ async fn a_donor_that_dies_in_the_middle_of_a_fragment_leaves_no_half_of_it() {
                         context,
                         answers: vec![answer(1), answer(2)],
                         knew_route: false,
+                        is_cut: false,
                     };
                     // All of the first session, and the second without its last byte.
                     let frame = whole.to_frame(None);
@@ -378,14 +382,16 @@ async fn a_donor_that_dies_in_the_middle_of_a_fragment_leaves_no_half_of_it() {
 /// Each of these donors leads nowhere, in its own way.
 #[tokio::test(start_paused = true)]
 async fn a_donor_that_leads_nowhere_is_not_asked_for_ever() {
-    /// Which bucket it says comes next, and whether it answers for what it has named.
-    type Way = (&'static str, fn(u32) -> Option<u32>, bool);
-    let ways: [Way; 3] = [
-        ("the same buckets for ever", Some, true),
-        ("buckets backwards", |_| Some(0), true),
-        ("sessions that it does not give", |_| None, false),
+    /// Which bucket it says comes next, whether it answers for what it has named, and whether it
+    /// says that there is more where it gives nothing.
+    type Way = (&'static str, fn(u32) -> Option<u32>, bool, bool);
+    let ways: [Way; 4] = [
+        ("the same buckets for ever", Some, true, false),
+        ("buckets backwards", |_| Some(0), true, false),
+        ("sessions that it does not give", |_| None, false, false),
+        ("more of nothing", |_| None, false, true),
     ];
-    for (seed, (what, next, gives)) in (4..).zip(ways) {
+    for (seed, (what, next, gives, is_cut)) in (4..).zip(ways) {
         let network = Network::new(seed);
         let a = patient(&network, A, "A").await;
         a.cluster.ready().await;
@@ -430,6 +436,21 @@ async fn a_donor_that_leads_nowhere_is_not_asked_for_ever() {
                             context,
                             answers: wanted.map(unknown).collect(),
                             knew_route: false,
+                            is_cut: false,
+                        };
+                        from.say(&whole).await;
+                    }
+                    Message::FetchAll {
+                        question, context, ..
+                    } => {
+                        asked += 1;
+                        assert!(asked < 500, "{what}");
+                        let whole = Message::Whole {
+                            question,
+                            context,
+                            answers: Vec::new(),
+                            knew_route: false,
+                            is_cut,
                         };
                         from.say(&whole).await;
                     }

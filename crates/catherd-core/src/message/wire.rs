@@ -9,7 +9,7 @@ use super::hello::HEARD_MAX;
 use super::limits::Shape;
 use crate::expiry::Inquiry;
 use crate::session::Principal as User;
-use crate::sync::{Comparison, Marks};
+use crate::sync::{Comparison, Marks, Pace};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -292,13 +292,37 @@ pub(super) struct Fetch {
     pub(super) wanted: Vec<Wanted>,
     #[prost(string, tag = "4")]
     pub(super) route: String,
+    /// Everything of these buckets, and none that is named.
+    #[prost(message, optional, tag = "5")]
+    pub(super) stretch: Option<Stretch>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Stretch {
+    #[prost(uint32, tag = "1")]
+    pub(super) size: u32,
+    #[prost(uint32, tag = "2")]
+    pub(super) from: u32,
+    #[prost(uint32, tag = "3")]
+    pub(super) end: u32,
+    /// Empty for none.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(super) after: Bytes,
+    #[prost(uint32, tag = "5")]
+    pub(super) most: u32,
+}
+
+const STRETCH: Shape = Shape {
+    nested: &[],
+    leaves: &[(4, 16)],
+    plain_max: 16,
+};
+
 /// A fetch asks for at most this many sessions.
-pub(super) const FETCH_MAX: usize = 256;
+pub(super) const FETCH_MAX: usize = Pace::SESSIONS_MAX;
 
 pub(super) const FETCH: Shape = Shape {
-    nested: &[(3, &WANTED, FETCH_MAX)],
+    nested: &[(3, &WANTED, FETCH_MAX), (5, &STRETCH, 1)],
     leaves: &[(2, 1024), (4, 64)],
     plain_max: 16,
 };
@@ -334,6 +358,8 @@ pub(super) struct Whole {
     pub(super) answers: Vec<Answer>,
     #[prost(bool, tag = "4")]
     pub(super) knew_route: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) is_cut: bool,
 }
 
 pub(super) const WHOLE: Shape = Shape {

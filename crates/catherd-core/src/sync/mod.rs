@@ -11,6 +11,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `bulk` | everything of buckets in which there is nothing here |
 //! | `compare` | digests against digests: what differs |
 //! | `join` | who is pulled from, in which order, and when that is enough |
 //! | `marks` | a set of buckets |
@@ -18,11 +19,13 @@
 //!
 //! The rules are in `docs/sync.md`.
 
+mod bulk;
 mod compare;
 mod join;
 mod marks;
 mod schedule;
 
+pub use bulk::{Bulk, GivenUp, Pace, Stretch};
 pub use compare::{Comparison, Look, Summaries, Summary};
 pub use join::{Join, Pull};
 pub use marks::Marks;

@@ -55,6 +55,16 @@ impl Raw {
     }
 }
 
+fn raw_stretch(size: u64, from: u64, end: u64, most: u64) -> Raw {
+    let buckets = Raw::new().number(1, size).number(2, from).number(3, end);
+    buckets.number(5, most)
+}
+
+/// A fetch of everything in some buckets.
+fn stretch(size: u64, from: u64, end: u64, most: u64) -> Raw {
+    Raw::new().message(5, &raw_stretch(size, from, end, most))
+}
+
 /// `seen` = {A: `revision`}.
 fn vector(revision: u64) -> Raw {
     Raw::new()
@@ -540,6 +550,54 @@ fn bombs_are_refused_before_they_are_decoded() {
             FrameKind::Goodbye,
             Raw::new().bytes(99, &[0; 254]),
             TooLong,
+        ),
+        (
+            "everything of no bucket",
+            FrameKind::Fetch,
+            stretch(4096, 7, 7, 1),
+            Malformed,
+        ),
+        (
+            "everything of a table that nobody folds so",
+            FrameKind::Fetch,
+            stretch(4095, 0, 7, 1),
+            Malformed,
+        ),
+        (
+            "everything beyond the table",
+            FrameKind::Fetch,
+            stretch(4096, 0, 4097, 1),
+            Malformed,
+        ),
+        (
+            "everything, and none of it",
+            FrameKind::Fetch,
+            stretch(4096, 0, 7, 0),
+            Malformed,
+        ),
+        (
+            "everything in one answer",
+            FrameKind::Fetch,
+            stretch(4096, 0, 7, 257),
+            Malformed,
+        ),
+        (
+            "everything after a key that is not of the first bucket",
+            FrameKind::Fetch,
+            Raw::new().message(5, &raw_stretch(4096, 7, 9, 1).bytes(4, &[0; 16])),
+            Malformed,
+        ),
+        (
+            "everything after a key of 15 bytes",
+            FrameKind::Fetch,
+            Raw::new().message(5, &raw_stretch(4096, 0, 9, 1).bytes(4, &[0; 15])),
+            Malformed,
+        ),
+        (
+            "everything of two rows of buckets",
+            FrameKind::Fetch,
+            stretch(4096, 0, 7, 1).message(5, &raw_stretch(4096, 0, 7, 1)),
+            TooMany,
         ),
         (
             "a wish for a key of 15 bytes",

@@ -13,7 +13,7 @@ use catherd_core::message::{
 use catherd_core::session::{
     Birth, Content, Fragment, Name, Register, Registers, Slot, Tombstone, Value, Write,
 };
-use catherd_core::sync::{Comparison, Summaries, Summary};
+use catherd_core::sync::{Comparison, Stretch, Summaries, Summary};
 use catherd_core::version::{Dot, Incarnation, Vector, Version};
 use proptest::prelude::*;
 
@@ -282,6 +282,29 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
             },
         ),
         (
+            "fetch-all",
+            Message::FetchAll {
+                question: 9,
+                context: context(),
+                stretch: Stretch {
+                    size: 4096,
+                    buckets: 0x123..0x140,
+                    after: Some(Key::from_bits(0x7123)),
+                    most: 32,
+                },
+            },
+        ),
+        (
+            "whole-cut",
+            Message::Whole {
+                question: 9,
+                context: context(),
+                answers: vec![answer(Key::from_bits(2), false, Some(tombstone()), false)],
+                knew_route: false,
+                is_cut: true,
+            },
+        ),
+        (
             "whole",
             Message::Whole {
                 question: 9,
@@ -293,6 +316,7 @@ pub(crate) fn plain_messages() -> Vec<(&'static str, Message)> {
                     answer(Key::from_bits(4), false, None, false),
                 ],
                 knew_route: false,
+                is_cut: false,
             },
         ),
         (
@@ -659,6 +683,22 @@ fn any_ages() -> impl Strategy<Value = Vec<(Key, Duration)>> {
     prop::collection::vec((any_key(), any_millis()), 0..9)
 }
 
+fn any_stretch() -> impl Strategy<Value = Stretch> {
+    (
+        4..=16_u32,
+        0..9_u32,
+        1..7_u32,
+        1..=Stretch::SESSIONS_MAX,
+        any::<Option<u64>>(),
+    )
+        .prop_map(|(size, from, len, most, after)| Stretch {
+            size: 1 << size,
+            buckets: from..from + len,
+            after: after.map(|high| Key::from_bits(u128::from(high) << 16 | u128::from(from))),
+            most,
+        })
+}
+
 fn any_buckets() -> impl Strategy<Value = Message> {
     let digests = prop::collection::vec(any::<u64>(), 0..9);
     (
@@ -751,7 +791,15 @@ pub(crate) fn any_message() -> impl Strategy<Value = Message> {
                 context,
                 answers,
                 knew_route: true,
+                is_cut: question.is_multiple_of(2),
             }),
+        (any::<u64>(), any_text(), any_stretch()).prop_map(|(question, context, stretch)| {
+            Message::FetchAll {
+                question,
+                context,
+                stretch,
+            }
+        }),
         (
             any_text(),
             prop::collection::vec((any_key(), any_millis()), 0..9)

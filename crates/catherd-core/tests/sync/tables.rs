@@ -158,7 +158,7 @@ impl Node {
         self.pull(from, 0..SIZE)
     }
 
-    fn fetch(&self, from: &Self, key: Key) {
+    pub(crate) fn fetch(&self, from: &Self, key: Key) {
         if let Fetched::Fragment(fragment) = self.newer(from, key) {
             self.merge(&fragment);
         }

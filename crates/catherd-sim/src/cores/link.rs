@@ -572,6 +572,29 @@ impl World {
                     context,
                     answers,
                     knew_route,
+                    is_cut: false,
+                })
+            }
+            Message::FetchAll {
+                question,
+                context,
+                stretch,
+            } => {
+                let mut keys = Vec::new();
+                let is_cut = stretch.answer(&self.node(process).table, |key| {
+                    keys.push(key);
+                    true
+                });
+                let answers = keys
+                    .into_iter()
+                    .map(|key| self.fetched(process, key, &Vector::new()))
+                    .collect();
+                Some(Message::Whole {
+                    question,
+                    context,
+                    answers,
+                    knew_route: false,
+                    is_cut,
                 })
             }
             Message::Buckets {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use catherd::core::key::Key;
 use catherd::core::membership::Met;
 use catherd::core::message::Message;
-use catherd::core::sync::{Comparison, Due, Join, Look, Marks, Pull, Scope, Summaries};
+use catherd::core::sync::{
+    Bulk, Comparison, Due, GivenUp, Join, Look, Marks, Pull, Scope, Summaries,
+};
 use catherd::core::version::Incarnation;
 
 use super::link::ID;
@@ -160,8 +162,7 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
         while let Some(pull) = join.poll() {
             let (me, pulled) = (me.clone(), Rc::clone(&pulled));
             me.clone().spawn(async move {
-                let buckets = Buckets::Range(pull.buckets.clone());
-                let is_done = pull_from(&me, pull.from, &buckets, false).await.is_ok();
+                let is_done = pull_part(&me, &pull).await.is_ok();
                 let pull = (pull, is_done);
                 me.until(|world| {
                     world.stir(process);
@@ -208,6 +209,68 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
             told = me.until(|world| Some(world.time(process))).await;
             join.handle_patience();
         }
+    }
+}
+
+async fn pull_part(me: &Me, pull: &Pull) -> Result<(), Unanswered> {
+    let size = me.until(|world| Some(buckets(world))).await;
+    let verifies = pull.buckets == (0..size);
+    if !verifies && pull_everything(me, pull.from, pull.buckets.clone()).await? {
+        return Ok(());
+    }
+    let buckets = Buckets::Range(pull.buckets.clone());
+    pull_from(me, pull.from, &buckets, false).await?;
+    Ok(())
+}
+
+/// Gets all that a member has in those of the buckets in which there is nothing here; whether those
+/// are all.
+async fn pull_everything(
+    me: &Me,
+    from: Incarnation,
+    range: Range<u32>,
+) -> Result<bool, Unanswered> {
+    let process = me.process;
+    let mut bulk = me
+        .act(|world| {
+            let size = buckets(world);
+            Bulk::of(&world.node(process).table, size, range, false)
+        })
+        .await;
+    // As pulls go on side by side, one question of each at a time is enough here.
+    while let Some(stretch) = bulk.poll() {
+        let deadline = me
+            .until(|world| Some(world.time(process) + ANSWER_TIME))
+            .await;
+        let asked = stretch.clone();
+        let message = |question| Message::FetchAll {
+            question,
+            context: CONTEXT.to_owned(),
+            stretch: asked,
+        };
+        let asked = questions::ask(me, from, deadline, message).await;
+        match asked.answer(me).await {
+            Some(Message::Whole {
+                answers, is_cut, ..
+            }) => {
+                let last = answers.last().map(|answer| answer.key);
+                bulk.handle_answer(&stretch, (answers.len(), last), is_cut)?;
+                me.act(|world| {
+                    for fragment in answers.into_iter().filter_map(|answer| answer.fragment) {
+                        world.apply(process, &[fragment]);
+                    }
+                })
+                .await;
+            }
+            _ => bulk.handle_failure(stretch)?,
+        }
+    }
+    Ok(bulk.is_whole())
+}
+
+impl From<GivenUp> for Unanswered {
+    fn from(GivenUp: GivenUp) -> Self {
+        Self
     }
 }
 

@@ -36,6 +36,13 @@ pub(super) fn answer(
         } => {
             return Ok(Some(delivery.answer(question, &context, &wanted, &route)));
         }
+        Message::FetchAll {
+            question,
+            context,
+            stretch,
+        } => {
+            return Ok(Some(delivery.answer_all(question, &context, &stretch)));
+        }
         Message::Buckets {
             question,
             context,

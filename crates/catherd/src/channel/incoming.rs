@@ -258,6 +258,7 @@ fn append(out: &mut BytesMut, reply: Bytes) {
 fn questions_in(message: &Message) -> usize {
     match message {
         Message::Fetch { .. }
+        | Message::FetchAll { .. }
         | Message::Touch { .. }
         | Message::Expire { .. }
         | Message::Expired { .. } => 1,

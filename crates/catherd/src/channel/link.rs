@@ -448,10 +448,12 @@ impl Link {
                 question,
                 answers,
                 knew_route,
+                is_cut,
                 ..
             } => {
                 let fetched = Fetched {
                     answers,
+                    is_cut,
                     knew_route,
                 };
                 answered(question, Reply::Fetched(fetched))?;
@@ -463,7 +465,7 @@ impl Link {
             } => answered(question, Reply::Summaries(summaries))?,
             Message::Used { question, ages, .. } => answered(question, Reply::Used(ages))?,
             // For a gap that was found in what came over this link.
-            fetch @ Message::Fetch { .. } => {
+            fetch @ (Message::Fetch { .. } | Message::FetchAll { .. }) => {
                 if let Some(reply) = answer(&*self.delivery, self.member, fetch, &mut Vec::new())? {
                     self.tell_frame(reply);
                 }

@@ -46,7 +46,7 @@ use catherd_core::membership::{self, Absence, Member};
 use catherd_core::message::{Answer, MemberState, Message};
 use catherd_core::placement::Placement;
 use catherd_core::session::Fragment;
-use catherd_core::sync::{Comparison, Summaries};
+use catherd_core::sync::{Comparison, Stretch, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::BoxFuture;
@@ -170,6 +170,9 @@ pub trait Delivery: Debug + Send + Sync + 'static {
     /// name `route` was ever in the view.
     fn answer(&self, question: u64, context: &str, wanted: &[(Key, Vector)], route: &str) -> Bytes;
 
+    /// The frame that answers a fetch of everything in some buckets.
+    fn answer_all(&self, question: u64, context: &str, stretch: &Stretch) -> Bytes;
+
     /// Answers a member that compares digests.
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries;
 
@@ -222,10 +225,19 @@ pub trait Delivery: Debug + Send + Sync + 'static {
 pub struct Fetch {
     /// The context's name.
     pub context: String,
-    /// The sessions, and which writes of each are here; at most 256.
-    pub wanted: Vec<(Key, Vector)>,
+    /// What is wanted.
+    pub wanted: Wanted,
     /// The route of the client's cookie, if its node is gone; else empty.
     pub route: String,
+}
+
+/// Which sessions are wanted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    /// These, and which writes of each are here; at most 256.
+    Sessions(Vec<(Key, Vector)>),
+    /// Everything of these buckets.
+    Everything(Stretch),
 }
 
 /// What a member answered.
@@ -233,6 +245,8 @@ pub struct Fetch {
 pub struct Fetched {
     /// One for each session, in the order of the question, as far as they fit.
     pub answers: Vec<Answer>,
+    /// Of everything of some buckets: whether there is more.
+    pub is_cut: bool,
     /// Whether it ever had the node of the route in its view.
     pub knew_route: bool,
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::link::Link;
-use super::{Fetch, Fetched, Unanswered};
+use super::{Fetch, Fetched, Unanswered, Wanted};
 
 /// What was asked over a link and is not answered yet.
 #[derive(Default)]
@@ -81,11 +81,18 @@ impl Link {
             wanted,
             route,
         } = fetch;
-        let ask = |question| Message::Fetch {
-            question,
-            context,
-            wanted,
-            route,
+        let ask = |question| match wanted {
+            Wanted::Sessions(wanted) => Message::Fetch {
+                question,
+                context,
+                wanted,
+                route,
+            },
+            Wanted::Everything(stretch) => Message::FetchAll {
+                question,
+                context,
+                stretch,
+            },
         };
         match self.ask(ask, deadline).await? {
             Reply::Fetched(fetched) => Ok(fetched),

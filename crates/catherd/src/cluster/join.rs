@@ -8,7 +8,7 @@ use catherd_core::membership::MemberEvent;
 use catherd_core::sync::{Join, Pull};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, try_join};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ use super::events::Event;
 use super::node::Node;
 use super::pull::{BUCKETS, Buckets, Meter};
 use super::status::TransferStatus;
-use crate::channel::View;
+use crate::channel::{Unanswered, View};
 use crate::context::{ContextInner, OnTransferTimeout};
 
 /// How often progress is told.
@@ -147,16 +147,25 @@ impl Node {
         pull: Pull,
         meter: &Meter,
     ) -> (Pull, bool) {
-        // Two halves: one is compared while the other is fetched.
         let Range { start, end } = pull.buckets;
-        let middle = start + (end - start) / 2;
-        let pull_half = |half| async {
-            let (from, buckets) = (pull.from, Buckets::Range(half));
-            let pulled = self.pull(context, from, &buckets, false, None, meter).await;
-            pulled.is_ok()
+        let verifies = (start..end) == (0..BUCKETS);
+        let pull_half = |half: Range<u32>| async {
+            let from = pull.from;
+            if !verifies
+                && self
+                    .pull_everything(context, from, half.clone(), meter)
+                    .await?
+            {
+                return Ok(());
+            }
+            let buckets = Buckets::Range(half);
+            self.pull(context, from, &buckets, false, None, meter).await
         };
-        let (one, other) = join(pull_half(start..middle), pull_half(middle..end)).await;
-        (pull, one && other)
+        // Two halves: one is compared while the other is fetched.
+        let middle = start + (end - start) / 2;
+        let pulled: Result<_, Unanswered> =
+            try_join(pull_half(start..middle), pull_half(middle..end)).await;
+        (pull, pulled.is_ok())
     }
 
     fn tell_progress(

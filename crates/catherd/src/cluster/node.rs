@@ -12,7 +12,7 @@ use catherd_core::link::{Applied, ContextId, FrameClass};
 use catherd_core::membership::MemberEvent;
 use catherd_core::message::{Answers, Message};
 use catherd_core::session::{Birth, DigestKey, Fragment};
-use catherd_core::sync::{Comparison, Summaries};
+use catherd_core::sync::{Comparison, Stretch, Summaries};
 use catherd_core::version::{Incarnation, Vector};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::broadcast;
@@ -277,7 +277,16 @@ impl Delivery for Node {
         if let Some(context) = self.replicated(context) {
             context.answer(wanted, &mut answers);
         }
-        answers.into_frame(self.has_known(route))
+        answers.into_frame(self.has_known(route), false)
+    }
+
+    fn answer_all(&self, question: u64, context: &str, stretch: &Stretch) -> Bytes {
+        let room = ANSWER_ROOM * stretch.most as usize;
+        let mut answers = Answers::new(question, context, room);
+        let is_cut = self
+            .replicated(context)
+            .is_some_and(|context| context.answer_all(stretch, &mut answers));
+        answers.into_frame(false, is_cut)
     }
 
     fn compare(&self, from: Incarnation, context: &str, comparison: &Comparison) -> Summaries {

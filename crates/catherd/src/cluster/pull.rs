@@ -9,13 +9,13 @@ use std::time::Duration;
 use catherd_core::key::Key;
 use catherd_core::message::Answer;
 use catherd_core::session::Fragment;
-use catherd_core::sync::{Comparison, Look, Marks, Summaries};
+use catherd_core::sync::{Bulk, Comparison, GivenUp, Look, Marks, Pace, Stretch, Summaries};
 use catherd_core::time::Time;
 use catherd_core::version::Incarnation;
-use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt as _};
 
 use super::node::Node;
-use crate::channel::{Fetch, Fetched, Unanswered};
+use crate::channel::{Fetch, Fetched, Unanswered, Wanted};
 use crate::context::ContextInner;
 
 /// Into how many buckets the tables are folded to be compared.
@@ -23,20 +23,6 @@ pub(super) const BUCKETS: u32 = Marks::SIZE;
 
 /// How long a member has for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-
-/// One fetch asks for at most this many sessions.
-const FETCH_MAX: usize = 256;
-
-/// So many fetches of one member are under way at most: one is being encoded there, one is on its
-/// way, one is being merged here.
-const FETCHES_MAX: usize = 3;
-
-/// How often in a row less is asked for before a member has failed.
-const RETRIES: u32 = 2;
-
-/// A fetch without an answer is followed by one of this part of it: an answer may have been too
-/// large for the link.
-const RETRY_SHARE: usize = 8;
 
 /// Which buckets of a context are compared.
 #[derive(Clone, Debug)]
@@ -71,7 +57,56 @@ pub(super) struct Meter {
     pub(super) bytes: AtomicU64,
 }
 
+impl Meter {
+    /// Whether anything has come.
+    fn has_any(&self) -> bool {
+        self.sessions.load(Ordering::Relaxed) > 0
+    }
+}
+
 impl Node {
+    /// Gets all that a member has in those of the buckets in which there is nothing here; whether
+    /// those are all, so that there is nothing left to compare.
+    pub(super) async fn pull_everything(
+        &self,
+        context: &Arc<ContextInner>,
+        from: Incarnation,
+        buckets: Range<u32>,
+        meter: &Meter,
+    ) -> Result<bool, Unanswered> {
+        let mut bulk = Bulk::of(&context.table, BUCKETS, buckets, meter.has_any());
+        let mut asked = FuturesUnordered::new();
+        loop {
+            while let Some(stretch) = bulk.poll() {
+                asked.push(self.fetch_stretch(context, from, stretch));
+            }
+            let Some((stretch, fetched)) = asked.next().await else {
+                return Ok(bulk.is_whole());
+            };
+            match fetched {
+                Ok(Fetched {
+                    answers, is_cut, ..
+                }) => {
+                    let last = answers.last().map(|answer| answer.key);
+                    bulk.handle_answer(&stretch, (answers.len(), last), is_cut)?;
+                    merge(context, self.surroundings.now(), answers, meter);
+                }
+                Err(Unanswered) => bulk.handle_failure(stretch)?,
+            }
+        }
+    }
+
+    async fn fetch_stretch(
+        &self,
+        context: &ContextInner,
+        from: Incarnation,
+        stretch: Stretch,
+    ) -> (Stretch, Result<Fetched, Unanswered>) {
+        let wanted = Wanted::Everything(stretch.clone());
+        let fetched = self.fetch(context, from, wanted).await;
+        (stretch, fetched)
+    }
+
     /// Compares `buckets` with a member, and fetches and merges what differs. What differed at the
     /// first look is added to `look`, if anybody wants it.
     pub(super) async fn pull(
@@ -165,13 +200,10 @@ impl Node {
     ) -> Result<(), Unanswered> {
         let mut keys = VecDeque::from(keys);
         let mut asked = FuturesOrdered::new();
-        // Before a member has answered once, its link may be too slow for more than one.
-        let has_answered = meter.sessions.load(Ordering::Relaxed) > 0;
-        let side_by_side = if has_answered { FETCHES_MAX } else { 1 };
-        let (mut most, mut side_by_side, mut failures) = (FETCH_MAX, side_by_side, 0);
+        let mut pace = Pace::new(meter.has_any());
         loop {
-            while asked.len() < side_by_side && !keys.is_empty() {
-                let batch = keys.drain(..keys.len().min(most)).collect();
+            while pace.may_ask(asked.len()) && !keys.is_empty() {
+                let batch = keys.drain(..keys.len().min(pace.most())).collect();
                 asked.push_back(self.fetch_batch(context, from, batch));
             }
             let Some((batch, fetched)) = asked.next().await else {
@@ -180,23 +212,13 @@ impl Node {
             let answers = match fetched {
                 Ok(fetched) if fetched.answers.is_empty() => return Err(Unanswered),
                 Ok(fetched) => fetched.answers,
-                // Asked for before it was known that less must be asked for.
-                Err(Unanswered) if batch.len() > most => {
+                Err(Unanswered) => {
+                    pace.failed(batch.len())?;
                     put_back(&mut keys, &batch);
                     continue;
                 }
-                Err(Unanswered) if failures < RETRIES && batch.len() > 1 => {
-                    failures += 1;
-                    most = (batch.len() / RETRY_SHARE).max(1);
-                    side_by_side = 1;
-                    put_back(&mut keys, &batch);
-                    continue;
-                }
-                Err(Unanswered) => return Err(Unanswered),
             };
-            failures = 0;
-            most = (most * 2).min(FETCH_MAX);
-            side_by_side = FETCHES_MAX;
+            pace.answered();
             // Members answer in the order of the question, as far as a message goes.
             put_back(&mut keys, &batch[answers.len().min(batch.len())..]);
             merge(context, self.surroundings.now(), answers, meter);
@@ -210,14 +232,29 @@ impl Node {
         batch: Vec<Key>,
     ) -> (Vec<Key>, Result<Fetched, Unanswered>) {
         let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
+        let fetched = self.fetch(context, from, Wanted::Sessions(wanted)).await;
+        (batch, fetched)
+    }
+
+    async fn fetch(
+        &self,
+        context: &ContextInner,
+        from: Incarnation,
+        wanted: Wanted,
+    ) -> Result<Fetched, Unanswered> {
         let deadline = self.surroundings.now() + ANSWER_TIME;
         let fetch = Fetch {
             context: context.name.clone(),
             wanted,
             route: String::new(),
         };
-        let fetched = self.channel().fetch(from, fetch, deadline).await;
-        (batch, fetched)
+        self.channel().fetch(from, fetch, deadline).await
+    }
+}
+
+impl From<GivenUp> for Unanswered {
+    fn from(GivenUp: GivenUp) -> Self {
+        Self
     }
 }
 

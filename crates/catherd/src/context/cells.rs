@@ -13,8 +13,8 @@ use super::table::Cell;
 /// All cells of a context, by key.
 ///
 /// The key of a cell is in the cell, and the map has no second copy of it. To go over the map is
-/// therefore to look at every cell, which is seldom near: so the buckets that are compared are kept
-/// together, and whoever looks for a part of them goes over that part.
+/// therefore to look at every cell, which is seldom near: so there is a shard for each bucket that
+/// is compared, and whoever looks for some of them goes over those.
 ///
 /// A lock is held for the length of a call, and nothing that is given in waits for a lock.
 #[derive(Debug)]
@@ -76,11 +76,7 @@ impl Cells {
         self.filtered(
             // Of the low bits of the keys a shard has those that its number says, and all others.
             |shard| {
-                let first = shard * WIDTH;
-                let mut buckets = (0..size.div_ceil(BUCKETS)).flat_map(|high| {
-                    let from = high * BUCKETS + first;
-                    from..from + WIDTH
-                });
+                let mut buckets = (shard..size.max(SHARDS)).step_by(SHARDS);
                 buckets.any(is_wanted)
             },
             |key| {
@@ -88,6 +84,19 @@ impl Cells {
                 is_wanted(bucket as usize)
             },
         )
+    }
+
+    /// The cells in one bucket of a table of `size`, in any order.
+    pub(super) fn in_bucket(&self, size: usize, bucket: Bucket) -> Vec<Arc<Cell>> {
+        let Bucket(number) = bucket;
+        let first = number as usize % SHARDS;
+        let shards = self.shards.iter().skip(first).step_by(size.min(SHARDS));
+        let is_in = |cell: &&Arc<Cell>| size <= SHARDS || Bucket::of(cell.key, size) == bucket;
+        let mut found = Vec::new();
+        for shard in shards {
+            found.extend(shard.read().iter().filter(is_in).cloned());
+        }
+        found
     }
 
     fn filtered(
@@ -111,17 +120,14 @@ impl Cells {
     }
 }
 
-/// The shard of a key: shards divide the 4096 buckets that members compare into rows.
+/// The shard of a key.
 fn shard_of(key: Key) -> usize {
-    let Bucket(bucket) = Bucket::of(key, BUCKETS);
-    bucket as usize / WIDTH
+    let Bucket(bucket) = Bucket::of(key, SHARDS);
+    bucket as usize
 }
 
-/// The size of the tables that are compared.
-const BUCKETS: usize = catherd_core::sync::Marks::SIZE as usize;
-const SHARDS: usize = 256;
-/// How many buckets of such a table a shard has.
-const WIDTH: usize = BUCKETS / SHARDS;
+/// One for each bucket of the tables that are compared.
+const SHARDS: usize = catherd_core::sync::Marks::SIZE as usize;
 
 #[cfg(test)]
 mod tests {
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn the_cells_of_buckets_are_found_whatever_the_size_of_the_table() {
         let cells = cells(5000);
-        for size in [1, 16, BUCKETS, 4 * BUCKETS] {
+        for size in [1, 16, SHARDS, 4 * SHARDS] {
             let wanted = |Bucket(bucket)| bucket % 3 == 1 || bucket == 0;
             let mut found: Vec<_> = cells
                 .in_buckets(size, &mut |bucket| wanted(bucket))
@@ -177,6 +183,10 @@ mod tests {
             expected.sort_unstable();
             assert_eq!(found, expected, "a table of {size}");
             assert!(!found.is_empty());
+            let one_by_one: usize = (0..u32::try_from(size).unwrap())
+                .map(|bucket| cells.in_bucket(size, Bucket(bucket)).len())
+                .sum();
+            assert_eq!(one_by_one, all.len(), "each in one bucket of {size}");
         }
     }
 }

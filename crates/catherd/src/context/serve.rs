@@ -8,13 +8,14 @@ use catherd_core::access::{Access, Acquaintances, Here, Moment, Policy, Step, Ve
 use catherd_core::key::Key;
 use catherd_core::message::Answers;
 use catherd_core::session::{Entry, State};
+use catherd_core::sync::Stretch;
 use catherd_core::time::Time;
 use catherd_core::version::{Incarnation, Vector};
 use futures_util::future::join_all;
 
 use super::table::Slot;
 use super::{ContextInner, Current, Stale};
-use crate::channel::{Fetch, Fetched, Unanswered};
+use crate::channel::{Fetch, Fetched, Unanswered, Wanted};
 use crate::cluster::Event;
 use crate::layer::Degraded;
 
@@ -226,6 +227,27 @@ impl ContextInner {
         }
     }
 
+    /// Answers a member that asks for everything of some buckets, as far as it makes a message of
+    /// sensible size. Says whether there is more.
+    pub(crate) fn answer_all(&self, stretch: &Stretch, answers: &mut Answers) -> bool {
+        let (now, nothing) = (self.node.surroundings.now(), Vector::new());
+        let mut bytes = 0;
+        stretch.answer(&self.table, |key| {
+            let taken = self.table.look(key, |slot| {
+                let entry = slot.entry.as_ref();
+                let size = entry.and_then(Entry::live).map_or(0, State::bytes);
+                if bytes > 0 && bytes + size > ANSWER_BYTES {
+                    return false;
+                }
+                bytes += size;
+                answers.add(key, (entry, slot.served), now, &nothing);
+                true
+            });
+            // One that is gone meanwhile takes no room.
+            taken.unwrap_or(true)
+        })
+    }
+
     /// Whether a write is known to be missing under `key`.
     pub(crate) fn is_behind(&self, key: Key) -> bool {
         let behind = |entry: &Entry| entry.live().is_some_and(|state| state.is_behind());
@@ -280,7 +302,7 @@ impl ContextInner {
             let is_in_view = views.borrow_and_update().member(member).is_some();
             let fetch = Fetch {
                 context: self.name.clone(),
-                wanted: vec![(key, self.seen(key))],
+                wanted: Wanted::Sessions(vec![(key, self.seen(key))]),
                 route: about.to_owned(),
             };
             let fetched = channel.fetch(member, fetch, deadline).await;

@@ -463,6 +463,12 @@ impl Table for SessionTable {
             }
         }
     }
+
+    fn keys_in(&self, size: usize, bucket: Bucket, out: &mut Vec<Key>) {
+        let cells = self.cells.in_bucket(size, bucket);
+        let is_in_digest = |cell: &&Arc<Cell>| cell.slot(|slot| slot.digest != 0);
+        out.extend(cells.iter().filter(is_in_digest).map(|cell| cell.key));
+    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,8 @@ pub(super) fn decode_fragments(payload: &[u8]) -> Result<Message, DecodeError> {
 
 /// The answer to a fetch.
 pub(super) fn decode_whole(payload: &[u8]) -> Result<Message, DecodeError> {
-    let (mut question, mut context, mut knew_route) = (0, "", false);
+    let (mut question, mut context) = (0, "");
+    let (mut knew_route, mut is_cut) = (false, false);
     let mut answers = Vec::with_capacity(count(payload, 3)?);
     let mut fields = Fields(payload);
     while let Some((number, field)) = fields.next()? {
@@ -52,6 +53,7 @@ pub(super) fn decode_whole(payload: &[u8]) -> Result<Message, DecodeError> {
             2 => context = field.text()?,
             3 => answers.push(answer(field.bytes()?)?),
             4 => knew_route = field.number()? != 0,
+            5 => is_cut = field.number()? != 0,
             _ => {}
         }
     }
@@ -60,6 +62,7 @@ pub(super) fn decode_whole(payload: &[u8]) -> Result<Message, DecodeError> {
         context: context.to_owned(),
         answers,
         knew_route,
+        is_cut,
     })
 }
 
@@ -519,14 +522,14 @@ mod tests {
             fragments in proptest::collection::vec(fragment(), 0..3),
             answers in proptest::collection::vec(answer(), 0..3),
             question in 0..300_u64,
-            knew_route in any::<bool>(),
+            said in any::<(bool, bool)>(),
             unknown in unknown(),
         ) {
             let message = wire::Fragments {
                 context: context.clone(),
                 fragments: fragments.iter().map(to_fragment).collect(),
             };
-            let whole = to_whole(question, &context, &answers, knew_route);
+            let whole = to_whole(question, &context, &answers, said);
             for encoded in [message.encode_to_vec(), whole.encode_to_vec()] {
                 assert_as_defined(&encoded)?;
                 assert_as_defined(&[&encoded[..], &unknown].concat())?;
@@ -545,7 +548,7 @@ mod tests {
                 context: "/shop".to_owned(),
                 fragments: fragments.iter().map(to_fragment).collect(),
             };
-            let whole = to_whole(7, "/shop", &answers, true);
+            let whole = to_whole(7, "/shop", &answers, (true, true));
             for mut encoded in [message.encode_to_vec(), whole.encode_to_vec()] {
                 assert_as_defined(&encoded[..cut.index(encoded.len())])?;
                 for (at, byte) in &changes {

@@ -34,7 +34,7 @@ pub(super) fn encode_whole(
     question: u64,
     context: &str,
     answers: &[Answer],
-    knew_route: bool,
+    (knew_route, is_cut): (bool, bool),
 ) -> Vec<u8> {
     let put = |out: &mut dyn Out| {
         number(out, 1, question);
@@ -43,6 +43,7 @@ pub(super) fn encode_whole(
             nested(out, 3, &|out| put_answer(out, answer));
         }
         number(out, 4, knew_route.into());
+        number(out, 5, is_cut.into());
     };
     let mut bytes = Vec::with_capacity(len_of(&put));
     put(&mut bytes);
@@ -93,9 +94,10 @@ impl Answers {
         });
     }
 
-    /// The frame. `knew_route`: as in [`Message::Whole`](super::Message::Whole).
-    pub fn into_frame(mut self, knew_route: bool) -> Bytes {
+    /// The frame. `knew_route`, `is_cut`: as in [`Message::Whole`](super::Message::Whole).
+    pub fn into_frame(mut self, knew_route: bool, is_cut: bool) -> Bytes {
         number(&mut self.0, 4, knew_route.into());
+        number(&mut self.0, 5, is_cut.into());
         into_frame(self.0, FrameKind::Whole)
     }
 }
@@ -390,7 +392,7 @@ mod tests {
         fn answers_from_copies_are_those_that_were_made_first(
             sessions in proptest::collection::vec((fragment(), any::<bool>()), 0..4),
             held in proptest::collection::vec(dot(), 0..3),
-            knew_route in any::<bool>(),
+            (knew_route, is_cut) in any::<(bool, bool)>(),
         ) {
             let (now, held) = (Time::START, held.into_iter().collect());
             let mut answers = Answers::new(7, "/shop", 0);
@@ -407,8 +409,9 @@ mod tests {
                 context: "/shop".to_owned(),
                 answers: made,
                 knew_route,
+                is_cut,
             };
-            prop_assert_eq!(answers.into_frame(knew_route), whole.to_frame(None));
+            prop_assert_eq!(answers.into_frame(knew_route, is_cut), whole.to_frame(None));
         }
 
         #[test]
@@ -427,10 +430,10 @@ mod tests {
         fn the_bytes_of_an_answer_are_those_of_the_definition(
             question in 0..300_u64,
             answers in proptest::collection::vec(answer(), 0..3),
-            knew_route in any::<bool>(),
+            said in any::<(bool, bool)>(),
         ) {
-            let defined = to_whole(question, "/shop", &answers, knew_route);
-            let encoded = encode_whole(question, "/shop", &answers, knew_route);
+            let defined = to_whole(question, "/shop", &answers, said);
+            let encoded = encode_whole(question, "/shop", &answers, said);
             prop_assert_eq!(encoded, defined.encode_to_vec());
         }
     }

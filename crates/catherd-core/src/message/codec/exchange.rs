@@ -14,7 +14,7 @@ use super::greeting::millis;
 use super::{DecodeError, Message};
 use crate::key::Key;
 use crate::link::Ack;
-use crate::sync::{Comparison, Summaries, Summary};
+use crate::sync::{Comparison, Stretch, Summaries, Summary};
 use crate::version::Vector;
 
 pub(super) fn to_ack(ack: &Ack) -> wire::Ack {
@@ -55,10 +55,34 @@ pub(super) fn to_fetch(
         context: context.to_owned(),
         wanted,
         route: route.to_owned(),
+        stretch: None,
+    }
+}
+
+pub(super) fn to_fetch_all(question: u64, context: &str, stretch: &Stretch) -> wire::Fetch {
+    let stretch = wire::Stretch {
+        size: stretch.size,
+        from: stretch.buckets.start,
+        end: stretch.buckets.end,
+        after: stretch.after.map(to_key).unwrap_or_default(),
+        most: stretch.most,
+    };
+    wire::Fetch {
+        question,
+        context: context.to_owned(),
+        stretch: Some(stretch),
+        ..wire::Fetch::default()
     }
 }
 
 pub(super) fn from_fetch(fetch: wire::Fetch) -> Result<Message, DecodeError> {
+    if let Some(stretch) = fetch.stretch {
+        return Ok(Message::FetchAll {
+            question: fetch.question,
+            context: fetch.context,
+            stretch: from_stretch(&stretch)?,
+        });
+    }
     let wanted = fetch
         .wanted
         .iter()
@@ -72,13 +96,28 @@ pub(super) fn from_fetch(fetch: wire::Fetch) -> Result<Message, DecodeError> {
     })
 }
 
+fn from_stretch(stretch: &wire::Stretch) -> Result<Stretch, DecodeError> {
+    let after = Some(&stretch.after).filter(|after| !after.is_empty());
+    let stretch = Stretch {
+        size: stretch.size,
+        buckets: stretch.from..stretch.end,
+        after: after.map(|after| from_key(after)).transpose()?,
+        most: stretch.most,
+    };
+    if stretch.is_sane() {
+        Ok(stretch)
+    } else {
+        Err(DecodeError::Malformed)
+    }
+}
+
 /// What [`encode_whole`](super::encode::encode_whole) is compared with.
 #[cfg(test)]
 pub(super) fn to_whole(
     question: u64,
     context: &str,
     answers: &[Answer],
-    knew_route: bool,
+    (knew_route, is_cut): (bool, bool),
 ) -> wire::Whole {
     let answers = answers
         .iter()
@@ -94,6 +133,7 @@ pub(super) fn to_whole(
         context: context.to_owned(),
         answers,
         knew_route,
+        is_cut,
     }
 }
 
@@ -125,6 +165,7 @@ pub(super) fn from_whole(whole: wire::Whole) -> Result<Message, DecodeError> {
         context: whole.context,
         answers,
         knew_route: whole.knew_route,
+        is_cut: whole.is_cut,
     })
 }
 

@@ -18,7 +18,7 @@ use self::encode::encode_whole;
 pub use self::encode::{Answers, encode_fragments};
 use self::exchange::{
     from_ack, from_ages, from_buckets, from_fetch, from_keys, from_summaries, from_touch, to_ack,
-    to_ages, to_buckets, to_fetch, to_keys, to_summaries, to_touch,
+    to_ages, to_buckets, to_fetch, to_fetch_all, to_keys, to_summaries, to_touch,
 };
 use self::greeting::{
     address, from_hello, from_refused, from_welcome, incarnation, state, state_number, to_hello,
@@ -32,7 +32,7 @@ use super::wire;
 use crate::key::Key;
 use crate::link::Ack;
 use crate::session::{Fetched, Fragment};
-use crate::sync::{Comparison, Summaries};
+use crate::sync::{Comparison, Stretch, Summaries};
 use crate::version::Vector;
 
 /// A message of a connection.
@@ -64,6 +64,15 @@ pub enum Message {
         /// The route of the client's cookie, if its node is gone; else empty.
         route: String,
     },
+    /// Asks for everything of some buckets.
+    FetchAll {
+        /// Comes back in the answer.
+        question: u64,
+        /// The context's name.
+        context: String,
+        /// The buckets.
+        stretch: Stretch,
+    },
     /// Answers a fetch.
     Whole {
         /// That of the fetch.
@@ -74,6 +83,8 @@ pub enum Message {
         answers: Vec<Answer>,
         /// Whether the member has ever had the node of the route in its view.
         knew_route: bool,
+        /// Of buckets that were asked for: whether there is more in them.
+        is_cut: bool,
     },
     /// Last accesses, as ages.
     Touch {
@@ -244,14 +255,23 @@ impl Message {
                 FrameKind::Fetch,
                 to_fetch(*question, context, wanted, route).encode_to_vec(),
             ),
+            Self::FetchAll {
+                question,
+                context,
+                stretch,
+            } => (
+                FrameKind::Fetch,
+                to_fetch_all(*question, context, stretch).encode_to_vec(),
+            ),
             Self::Whole {
                 question,
                 context,
                 answers,
                 knew_route,
+                is_cut,
             } => (
                 FrameKind::Whole,
-                encode_whole(*question, context, answers, *knew_route),
+                encode_whole(*question, context, answers, (*knew_route, *is_cut)),
             ),
             Self::Touch { context, ages } => {
                 (FrameKind::Touch, to_touch(context, ages).encode_to_vec())
