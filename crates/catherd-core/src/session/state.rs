@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fragment::{Birth, Said, Write};
-use super::registers::{Iter, Join, Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
@@ -404,7 +404,7 @@ impl State {
     }
 
     /// The same, where it lies.
-    pub(crate) fn said(&self, now: Time) -> Said<'_, Iter<'_>> {
+    pub(crate) fn said(&self, now: Time) -> Said<'_> {
         Said {
             birth: self.birth,
             seen: &self.seen,

@@ -12,7 +12,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, decode_varint};
 
 use super::super::wire;
-use super::fragment::{from_key, from_vector, revision_left_out, vector_left_out, version};
+use super::fragment::{dot_left_out, from_key, from_vector, revision_left_out, version};
 use super::greeting::incarnation;
 use super::{Answer, DecodeError, Message};
 use crate::session::{
@@ -186,7 +186,7 @@ fn write(
         .transpose()?;
     let seen = match head.seen {
         Some(seen) => seen?,
-        None => vector_left_out(writer, revision),
+        None => Vector::of(dot_left_out(writer, revision)),
     };
     let since = head.since.map(|revision| Dot { writer, revision });
     if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
@@ -351,7 +351,7 @@ fn single(writer: u64, revision: u64) -> Result<Vector, DecodeError> {
         return Err(DecodeError::Insane);
     }
     let writer = incarnation(writer)?;
-    Ok([Dot { writer, revision }].into_iter().collect())
+    Ok(Vector::of(Dot { writer, revision }))
 }
 
 /// Writer and revision of a vector that has one of each, as most have, written as this release
