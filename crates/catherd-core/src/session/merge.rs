@@ -3,6 +3,7 @@
 use super::fragment::Write;
 use super::registers::{Join, Registers, Seen, ValueRef};
 use super::state::{Rules, State};
+use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::version::Version;
 
@@ -84,21 +85,25 @@ impl State {
             return (merged, false);
         }
         let here = std::mem::take(&mut self.registers);
-        let mut all = Vec::with_capacity(here.len() + write.registers.len());
+        let mut all: Few<_> = Few::default();
         for pair in Join::new(here.iter(), write.registers.iter()) {
             match pair {
                 // A register that the whole copy knows of and does not have was removed there.
                 (Some(ours), None) => {
                     let is_gone = fits && write.is_whole() && write.seen.covers(ours.version.dot());
                     is_any_gone |= is_gone;
-                    all.extend((!is_gone).then_some(ours));
+                    if !is_gone {
+                        all.push(ours);
+                    }
                 }
                 // Absent, yet its write is known here: it was removed.
                 (None, Some(theirs)) => {
                     let is_new =
                         !self.seen.covers(theirs.version.dot()) || is_planted(Bug::RevivesRemoved);
                     is_changed |= is_new;
-                    all.extend(is_new.then_some(theirs));
+                    if is_new {
+                        all.push(theirs);
+                    }
                 }
                 (Some(ours), Some(theirs)) => {
                     let wins = self.wins((ours, theirs), write, &mut merged);

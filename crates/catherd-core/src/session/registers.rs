@@ -19,6 +19,7 @@ use bytes::BufMut as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::value::{Name, Register, Slot, Value};
+use crate::few::Few;
 use crate::version::{Incarnation, Version};
 
 /// Registers, sorted by slot, each once: of a copy, or of a fragment. Cheap to clone.
@@ -36,6 +37,22 @@ pub(crate) struct Seen<'a> {
     pub(crate) slot: SlotRef<'a>,
     pub(crate) version: Version,
     pub(crate) value: Option<ValueRef<'a>>,
+}
+
+/// Fills a place where no register is yet.
+impl Default for Seen<'_> {
+    fn default() -> Self {
+        let version = Version {
+            fence: 0,
+            revision: 0,
+            writer: Incarnation::from_bits(0),
+        };
+        Self {
+            slot: SlotRef::Principal,
+            version,
+            value: None,
+        }
+    }
 }
 
 /// What a register is called. The order is that of [`Slot`]: UTF-8 sorts as its bytes do.
@@ -59,19 +76,25 @@ pub(crate) enum ValueRef<'a> {
 pub(crate) struct Packed<'a> {
     block: &'a Arc<[u8]>,
     from: usize,
-    len: usize,
-    /// `None` where it is made as fast as kept.
-    hash: Option<u64>,
+    bytes: &'a [u8],
 }
 
-impl<'a> Packed<'a> {
-    fn as_bytes(self) -> &'a [u8] {
-        &self.block[self.from..self.from + self.len]
+impl Packed<'_> {
+    /// It lies before the bytes, where it is not made as fast as kept.
+    fn hash(self) -> u64 {
+        if self.bytes.len() < HASHED_MIN {
+            return xxh3_64(self.bytes);
+        }
+        let kept = self.block[..self.from].last_chunk();
+        u64::from_le_bytes(*kept.expect(PACKED))
     }
 }
 
 /// A hash of fewer bytes is made when it is needed.
 const HASHED_MIN: usize = 17;
+
+/// Why a block can be read.
+const PACKED: &str = "it was packed here";
 
 const KIND: u8 = 0b11;
 const PROPERTY: u8 = 0;
@@ -119,10 +142,11 @@ impl Registers {
         }
     }
 
+    #[inline]
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter {
             block: &self.block,
-            at: 0,
+            unread: Unread(&self.block),
             large: self.large.as_deref().map_or(&[][..], Vec::as_slice).iter(),
             version: None,
         }
@@ -130,16 +154,21 @@ impl Registers {
 
     pub(super) fn find(&self, slot: &Slot) -> Option<Seen<'_>> {
         let wanted = SlotRef::of(slot);
-        let mut from_there = self.iter().skip_while(|register| register.slot < wanted);
-        from_there.next().filter(|register| register.slot == wanted)
+        for register in self.iter() {
+            match register.slot.cmp(&wanted) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(register),
+                Ordering::Greater => break,
+            }
+        }
+        None
     }
 
     /// Puts in what is new over what is here.
     pub(super) fn put(&mut self, new: &Self) {
-        *self = Self::pack(Join::new(self.iter(), new.iter()).map(|(here, new)| {
-            let either = new.or(here);
-            either.expect("a join gives one of both, or both")
-        }));
+        let both = Join::new(self.iter(), new.iter());
+        let all: Few<_> = both.filter_map(|(here, new)| new.or(here)).collect();
+        *self = Self::pack(all.iter().copied());
     }
 
     /// All of them, each by itself.
@@ -196,7 +225,7 @@ impl<'a> Seen<'a> {
 
     fn is_large(&self) -> bool {
         self.value
-            .is_some_and(|value| value.as_bytes().len() > Registers::PACKED_MAX)
+            .is_some_and(|value| value.len() > Registers::PACKED_MAX)
     }
 
     fn packed_len(&self, before: Option<Version>) -> usize {
@@ -212,7 +241,7 @@ impl<'a> Seen<'a> {
         };
         let value = match self.value {
             Some(value) if !self.is_large() => {
-                let len = value.as_bytes().len();
+                let len = value.len();
                 number_len(len as u64) + len + if len < HASHED_MIN { 0 } else { 8 }
             }
             Some(_) | None => 0,
@@ -291,15 +320,23 @@ impl<'a> SlotRef<'a> {
 impl<'a> ValueRef<'a> {
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         match self {
-            Self::Packed(packed) => packed.as_bytes(),
+            Self::Packed(packed) => packed.bytes,
             Self::Shared(value) => value.as_bytes(),
             Self::Raw(bytes) => bytes,
         }
     }
 
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.bytes.len(),
+            Self::Shared(value) => value.len(),
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
     pub(super) fn hash(self) -> u64 {
         match self {
-            Self::Packed(packed) => packed.hash.unwrap_or_else(|| xxh3_64(packed.as_bytes())),
+            Self::Packed(packed) => packed.hash(),
             Self::Shared(value) => value.hash(),
             Self::Raw(bytes) => xxh3_64(bytes),
         }
@@ -308,9 +345,9 @@ impl<'a> ValueRef<'a> {
     /// Shares the bytes once more.
     pub(super) fn to_value(self) -> Value {
         match self {
-            Self::Packed(Packed {
-                block, from, len, ..
-            }) => Value::within(block, from, len, self.hash()),
+            Self::Packed(Packed { block, from, bytes }) => {
+                Value::within(block, from, bytes.len(), self.hash())
+            }
             Self::Shared(value) => value.clone(),
             Self::Raw(bytes) => Value::new(bytes),
         }
@@ -342,74 +379,91 @@ fn number_len(number: u64) -> usize {
     bits.div_ceil(7) as usize
 }
 
-/// Goes over a block.
-#[derive(Clone, Debug)]
-pub(crate) struct Iter<'a> {
-    block: &'a Arc<[u8]>,
-    at: usize,
-    large: std::slice::Iter<'a, Value>,
-    version: Option<Version>,
-}
+/// What of a block nobody has read yet.
+#[derive(Clone, Copy, Debug)]
+struct Unread<'a>(&'a [u8]);
 
-impl<'a> Iter<'a> {
+impl<'a> Unread<'a> {
+    #[inline]
     fn take(&mut self, len: usize) -> &'a [u8] {
-        let from = self.at;
-        self.at += len;
-        &self.block[from..self.at]
+        let (taken, rest) = self.0.split_at_checked(len).expect(PACKED);
+        self.0 = rest;
+        taken
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let taken = self.block[self.at..].first_chunk();
-        self.at += N;
-        *taken.expect("it was packed here")
+        let (taken, rest) = self.0.split_first_chunk().expect(PACKED);
+        self.0 = rest;
+        *taken
     }
 
+    #[inline]
     fn number(&mut self) -> u64 {
+        let [first] = self.array();
         // Most have one byte.
-        if let Some(&byte) = self.block.get(self.at)
-            && byte & MORE == 0
-        {
-            self.at += 1;
-            return byte.into();
+        if first & MORE == 0 {
+            return first.into();
         }
-        let (mut number, mut shift) = (0, 0);
+        let (number, rest) = self.longer(first);
+        *self = rest;
+        number
+    }
+
+    /// A number of several bytes, and what comes behind it.
+    fn longer(mut self, first: u8) -> (u64, Self) {
+        let (mut number, mut shift) = (u64::from(first & !MORE), 7);
         loop {
             let [byte] = self.array();
             number |= u64::from(byte & !MORE) << shift;
             if byte & MORE == 0 {
-                return number;
+                return (number, self);
             }
             shift += 7;
         }
     }
 
     /// A number that was one of 32 bits when it was packed.
+    #[inline]
     fn small(&mut self) -> u32 {
-        u32::try_from(self.number()).expect("it was packed here")
+        u32::try_from(self.number()).expect(PACKED)
     }
+}
+
+/// Goes over a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Iter<'a> {
+    block: &'a Arc<[u8]>,
+    unread: Unread<'a>,
+    large: std::slice::Iter<'a, Value>,
+    /// Of the register before.
+    version: Option<Version>,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Seen<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Seen<'a>> {
-        if self.at == self.block.len() {
+        if self.unread.0.is_empty() {
             return None;
         }
-        let [flags] = self.array();
+        // By itself while it is read from: so it is in registers of the processor.
+        let mut unread = self.unread;
+        let [flags] = unread.array();
         let slot = match flags & KIND {
-            PROPERTY => SlotRef::Property(self.small()),
+            PROPERTY => SlotRef::Property(unread.small()),
             PRINCIPAL => SlotRef::Principal,
             _ => {
-                let len = self.small() as usize;
-                SlotRef::Attribute(self.take(len))
+                let len = unread.small() as usize;
+                SlotRef::Attribute(unread.take(len))
             }
         };
         if flags & HAS_VERSION != 0 {
             self.version = Some(Version {
-                fence: self.small(),
-                revision: self.number(),
-                writer: Incarnation::from_bits(u64::from_le_bytes(self.array())),
+                fence: unread.small(),
+                revision: unread.number(),
+                writer: Incarnation::from_bits(u64::from_le_bytes(unread.array())),
             });
         }
         let value = if flags & HAS_VALUE == 0 {
@@ -417,17 +471,18 @@ impl<'a> Iterator for Iter<'a> {
         } else if flags & IS_LARGE != 0 {
             self.large.next().map(ValueRef::Shared)
         } else {
-            let len = self.small() as usize;
-            let hash = (len >= HASHED_MIN).then(|| u64::from_le_bytes(self.array()));
-            let (block, from) = (self.block, self.at);
-            self.at += len;
+            let len = unread.small() as usize;
+            if len >= HASHED_MIN {
+                unread.take(size_of::<u64>());
+            }
+            let from = self.block.len() - unread.0.len();
             Some(ValueRef::Packed(Packed {
-                block,
+                block: self.block,
                 from,
-                len,
-                hash,
+                bytes: unread.take(len),
             }))
         };
+        self.unread = unread;
         Some(Seen {
             slot,
             version: self.version.expect("the first register has its version"),

@@ -15,6 +15,7 @@ use super::super::wire;
 use super::fragment::{dot_left_out, from_key, from_vector, revision_left_out, version};
 use super::greeting::incarnation;
 use super::{Answer, DecodeError, Message};
+use crate::few::Few;
 use crate::session::{
     Birth, Content, Fragment, Name, Registers, Seen, SlotRef, Tombstone, ValueRef, Write,
 };
@@ -116,7 +117,7 @@ pub(super) struct Head<'a> {
 }
 
 fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
-    let (mut head, mut registers) = (Head::default(), Few::default());
+    let (mut head, mut registers) = (Head::default(), Few::<Register<'_>>::default());
     let mut fields = Fields(message);
     while let Some((number, field)) = fields.next()? {
         match number {
@@ -136,7 +137,7 @@ fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
             _ => {}
         }
     }
-    made(head, registers.all())
+    made(head, &mut registers)
 }
 
 /// The fragment that says this, if there can be one.
@@ -300,39 +301,6 @@ impl<'a> Register<'a> {
             slot: self.slot(),
             version: named.filter(|_| self.revision == 0).unwrap_or(said),
             value: self.value.map(ValueRef::Raw),
-        }
-    }
-}
-
-/// Registers of a fragment: few of them take no allocation.
-#[derive(Default)]
-struct Few<'a> {
-    few: [Register<'a>; FEW],
-    len: usize,
-    /// All of them, if they are more.
-    many: Vec<Register<'a>>,
-}
-
-const FEW: usize = 8;
-
-impl<'a> Few<'a> {
-    fn push(&mut self, register: Register<'a>) {
-        if let Some(free) = self.few.get_mut(self.len) {
-            *free = register;
-        } else {
-            if self.many.is_empty() {
-                self.many.extend_from_slice(&self.few);
-            }
-            self.many.push(register);
-        }
-        self.len += 1;
-    }
-
-    fn all(&mut self) -> &mut [Register<'a>] {
-        if self.many.is_empty() {
-            &mut self.few[..self.len]
-        } else {
-            &mut self.many
         }
     }
 }
