@@ -226,11 +226,10 @@ fn packed(
             return Err(DecodeError::Malformed);
         }
     }
-    Ok(Registers::pack(
-        registers
-            .iter()
-            .map(|register| register.seen(writer, named)),
-    ))
+    let seen = registers
+        .iter()
+        .map(|register| register.seen(writer, named));
+    Ok(Registers::pack(&seen.collect::<Few<_>>()))
 }
 
 /// What a register says, where it lies.
