@@ -296,8 +296,12 @@ impl State {
 
     /// Whether the copy is idle beyond its limit: then it is served nowhere.
     pub fn is_idle(&self, now: Time) -> bool {
-        self.idle_limit()
-            .is_some_and(|limit| now.since(self.last_access) >= limit)
+        self.is_idle_at(self.idle_limit(), now)
+    }
+
+    /// The same for whoever has looked up its limit.
+    pub fn is_idle_at(&self, limit: Option<Duration>, now: Time) -> bool {
+        limit.is_some_and(|limit| now.since(self.last_access) >= limit)
     }
 
     /// When it was last accessed, as far as this node knows.
