@@ -221,7 +221,7 @@ pub(super) mod defined {
             writer: register.writer,
             value: register.value.as_deref(),
         });
-        made(head, &mut registers.collect::<Vec<_>>())
+        made(head, &registers.collect::<Vec<_>>())
     }
 
     pub(in super::super) fn from_fragments(
