@@ -24,6 +24,7 @@
 
 pub mod access;
 pub mod expiry;
+mod few;
 pub mod key;
 pub mod link;
 pub mod membership;

@@ -100,10 +100,24 @@ enum Dots {
 impl Vector {
     /// Knows of nothing.
     pub const fn new() -> Self {
-        Self(Dots::One(Dot {
+        Self::of(Dot {
             writer: Incarnation::from_bits(0),
             revision: 0,
-        }))
+        })
+    }
+
+    /// Knows of the write `dot` and of all before it, and of nothing else.
+    pub const fn of(dot: Dot) -> Self {
+        Self(Dots::One(dot))
+    }
+
+    /// Whether it is the vector [`of`](Self::of) this write.
+    pub fn is_only(&self, dot: Dot) -> bool {
+        match self.as_slice() {
+            [] => dot.revision == 0,
+            [only] => *only == dot,
+            [_, _, ..] => false,
+        }
     }
 
     /// The revision up to which the writes of `writer` are known.

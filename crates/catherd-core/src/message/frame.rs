@@ -110,13 +110,13 @@ pub fn put_frame(out: &mut BytesMut, kind: FrameKind, payload: &[u8]) {
 pub(super) const HEAD_BYTES_MAX: usize = 5;
 
 /// The frame whose payload stands in `bytes` behind [`HEAD_BYTES_MAX`] bytes for its head.
-pub(super) fn into_frame(mut bytes: BytesMut, kind: FrameKind) -> Bytes {
+pub(super) fn into_frame(mut bytes: Vec<u8>, kind: FrameKind) -> Bytes {
     let mut head = BytesMut::with_capacity(HEAD_BYTES_MAX);
     put_len(&mut head, 1 + bytes.len() - HEAD_BYTES_MAX);
     head.put_u8(kind.to_byte());
-    bytes.advance(HEAD_BYTES_MAX - head.len());
-    bytes[..head.len()].copy_from_slice(&head);
-    bytes.freeze()
+    let free = HEAD_BYTES_MAX - head.len();
+    bytes[free..HEAD_BYTES_MAX].copy_from_slice(&head);
+    Bytes::from(bytes).slice(free..)
 }
 
 /// Appends the head of a frame of fragments; the payload of `payload_len` bytes must follow.

@@ -4,6 +4,7 @@
 //! change without the other. Every decoder checks lengths, counts and depth before it allocates.
 
 mod codec;
+mod fields;
 mod frame;
 mod hello;
 mod limits;

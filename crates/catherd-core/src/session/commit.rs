@@ -1,9 +1,10 @@
 //! A write: one version for all that is dirty, and the fragment of it.
 
 use super::fragment::Write;
-use super::registers::{Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
 use super::state::{Rules, State};
 use super::value::{Slot, Value};
+use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Version};
@@ -51,21 +52,26 @@ impl State {
         if dirty.is_empty() {
             return (extent == Extent::Entire && self.is_committed()).then(|| self.whole(now));
         }
-        let version = self.stamp(by);
+        let here = self.registers.seen();
+        let version = self.stamp(by, &here);
         let is_first = self.seen.is_empty();
         let since = Dot {
             writer: by.incarnation,
             revision: self.seen.revision(by.incarnation),
         };
-        let registers = Registers::pack(dirty.iter().map(|(slot, value)| Seen {
+        let new = dirty.iter().map(|(slot, value)| Seen {
             slot: SlotRef::of(slot),
             version,
             value: value.as_ref().map(ValueRef::Shared),
-        }));
-        self.registers.put(&registers);
+        });
+        let new: Few<_> = new.collect();
+        let registers = Registers::pack(&new);
+        let all: Few<_> = Join::new(&here, &new).put().collect();
+        let removals = all.iter().filter(|register| register.is_removal()).count();
+        self.registers = Registers::pack(&all);
         self.seen.raise(version.dot());
         self.tally = by.gone;
-        self.forget_removals(rules);
+        self.forget_removals(removals, rules);
         // Nobody has anything before the first write that this copy knows all about. All its
         // registers go, for it may have some of writes that it does not know all about.
         if is_first || extent == Extent::Entire {
@@ -99,11 +105,9 @@ impl State {
         reborn
     }
 
-    /// Keeps the newest removals, ties by name; a vector remembers that there were others.
-    pub(super) fn forget_removals(&mut self, rules: &Rules) {
-        let is_removal = |register: &Seen<'_>| register.value.is_none();
-        let removals = self.registers.iter().filter(is_removal);
-        let count = removals.clone().count();
+    /// Keeps the newest removals, of `count`, ties by name; a vector remembers that there were
+    /// others.
+    pub(super) fn forget_removals(&mut self, count: usize, rules: &Rules) {
         let removals_kept = if is_planted(Bug::ForgetsRemovals) {
             0
         } else {
@@ -115,6 +119,7 @@ impl State {
         else {
             return;
         };
+        let removals = self.registers.iter().filter(Seen::is_removal);
         let mut removals: Vec<_> = removals
             .map(|register| (register.version, register.slot.to_slot()))
             .collect();
@@ -131,13 +136,16 @@ impl State {
                     (register.version, register.slot) > (*version, SlotRef::of(slot))
                 })
         };
-        let registers = self.registers.iter().filter(is_kept);
+        let registers: Few<_> = self.registers.iter().filter(is_kept).collect();
         debug_assert_eq!(
-            registers.clone().filter(is_removal).count(),
+            registers
+                .iter()
+                .filter(|register| register.is_removal())
+                .count(),
             kept.len(),
             "what is kept is what comes after the last that is not"
         );
-        self.registers = Registers::pack(registers);
+        self.registers = Registers::pack(&registers);
     }
 
     fn changes(&self, slot: &Slot, value: Option<&Value>) -> bool {
@@ -145,9 +153,10 @@ impl State {
         here != value.map(ValueRef::Shared)
     }
 
-    fn stamp(&self, by: &Writer) -> Version {
+    /// The version after all that is `here`.
+    fn stamp(&self, by: &Writer, here: &[Seen<'_>]) -> Version {
         let (mut highest, mut revision) = (None, self.seen.highest().max(by.floor));
-        for register in self.registers.iter() {
+        for register in here {
             highest = highest.max(Some(register.version));
             revision = revision.max(register.version.revision);
         }

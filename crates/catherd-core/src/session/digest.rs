@@ -38,12 +38,12 @@ impl DigestKey {
     /// removals, ages, what is dirty.
     pub fn session(&self, key: Key, state: &State) -> u64 {
         let mut hasher = self.hasher(1, key);
-        hasher.write(&state.birth().incarnation.bits().to_le_bytes());
-        hasher.write(&state.birth().serial.to_le_bytes());
-        hasher.write(&(state.seen().len() as u64).to_le_bytes());
+        hasher.write_u64(state.birth().incarnation.bits().to_le());
+        hasher.write_u64(state.birth().serial.to_le());
+        hasher.write_u64((state.seen().len() as u64).to_le());
         for dot in state.seen().iter() {
-            hasher.write(&dot.writer.bits().to_le_bytes());
-            hasher.write(&dot.revision.to_le_bytes());
+            hasher.write_u64(dot.writer.bits().to_le());
+            hasher.write_u64(dot.revision.to_le());
         }
         for register in state.registers.iter() {
             let Some(value) = register.value else {
@@ -51,20 +51,20 @@ impl DigestKey {
             };
             match register.slot {
                 SlotRef::Property(number) => {
-                    hasher.write(&[1]);
-                    hasher.write(&number.to_le_bytes());
+                    hasher.write_u8(1);
+                    hasher.write_u32(number.to_le());
                 }
-                SlotRef::Principal => hasher.write(&[2]),
+                SlotRef::Principal => hasher.write_u8(2),
                 SlotRef::Attribute(name) => {
-                    hasher.write(&[3]);
-                    hasher.write(&(name.len() as u64).to_le_bytes());
+                    hasher.write_u8(3);
+                    hasher.write_u64((name.len() as u64).to_le());
                     hasher.write(name);
                 }
             }
-            hasher.write(&register.version.fence.to_le_bytes());
-            hasher.write(&register.version.revision.to_le_bytes());
-            hasher.write(&register.version.writer.bits().to_le_bytes());
-            hasher.write(&value.hash().to_le_bytes());
+            hasher.write_u32(register.version.fence.to_le());
+            hasher.write_u64(register.version.revision.to_le());
+            hasher.write_u64(register.version.writer.bits().to_le());
+            hasher.write_u64(value.hash().to_le());
         }
         hasher.finish().max(1)
     }

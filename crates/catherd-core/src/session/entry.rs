@@ -284,10 +284,26 @@ impl Entry {
         }
     }
 
+    /// How long the session may be idle; `None`: for ever, or it has ended.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.live()?.idle_limit()
+    }
+
     /// What it adds to the digest of its bucket; 0 for what is in no digest.
     pub fn digest(&self, key: Key, now: Time, with: &DigestKey) -> u64 {
+        self.digest_at_limit(self.idle_limit(), key, now, with)
+    }
+
+    /// The same for whoever has looked up its idle limit.
+    pub fn digest_at_limit(
+        &self,
+        limit: Option<Duration>,
+        key: Key,
+        now: Time,
+        with: &DigestKey,
+    ) -> u64 {
         match self {
-            Self::Live(state) if !state.is_committed() || state.is_idle(now) => 0,
+            Self::Live(state) if !state.is_committed() || state.is_idle_at(limit, now) => 0,
             Self::Live(state) => with.session(key, state),
             Self::Ended {
                 at,

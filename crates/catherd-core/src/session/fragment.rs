@@ -61,18 +61,18 @@ pub struct Write {
 
 /// What a write says, where it lies: in a fragment, or in the copy of which it is.
 #[derive(Clone, Debug)]
-pub(crate) struct Said<'a, R> {
+pub(crate) struct Said<'a> {
     pub(crate) birth: Birth,
     pub(crate) seen: &'a Vector,
     pub(crate) since: Option<Dot>,
-    pub(crate) registers: R,
+    pub(crate) registers: Iter<'a>,
     pub(crate) age: Duration,
     pub(crate) lived: Duration,
 }
 
 impl Write {
     /// The same, where it lies.
-    pub(crate) fn said(&self) -> Said<'_, Iter<'_>> {
+    pub(crate) fn said(&self) -> Said<'_> {
         Said {
             birth: self.birth,
             seen: &self.seen,

@@ -3,6 +3,7 @@
 use super::fragment::Write;
 use super::registers::{Join, Registers, Seen, ValueRef};
 use super::state::{Rules, State};
+use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::version::Version;
 
@@ -42,6 +43,25 @@ impl Merged {
     }
 }
 
+/// What came of the registers of a fragment.
+struct Taken {
+    merged: Merged,
+    /// Some are gone that a whole copy no longer has.
+    is_any_gone: bool,
+    /// How many removals there are now.
+    removals: usize,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self {
+            merged: Merged::plain(Outcome::Complete),
+            is_any_gone: false,
+            removals: 0,
+        }
+    }
+}
+
 impl State {
     /// Merges a fragment of the same birth.
     pub(super) fn merge(&mut self, write: &Write, rules: &Rules) -> Merged {
@@ -50,8 +70,8 @@ impl State {
             "the caller has compared the births"
         );
         let fits = write.fits(&self.seen) || is_planted(Bug::SeesOverGaps);
-        let (merged, is_any_gone) = self.merge_registers(write, fits);
-        if is_any_gone {
+        let taken = self.take(write, fits);
+        if taken.is_any_gone {
             // What was dropped may have been a removal of which somebody has yet to hear: whatever
             // starts before now and goes out later is whole. (What others removed and was never
             // here needs no such care: who has not seen it lacks a part of `before`, and will ask.)
@@ -64,56 +84,63 @@ impl State {
             self.hear_of(write);
         }
         self.settle_told();
-        self.forget_removals(rules);
-        self.weigh();
+        self.forget_removals(taken.removals, rules);
         let is_behind = self.is_behind() && !write.seen.is_within(&self.seen);
         let outcome = if is_behind {
             Outcome::Behind
         } else {
             Outcome::Complete
         };
-        Merged { outcome, ..merged }
+        Merged {
+            outcome,
+            ..taken.merged
+        }
     }
 
-    /// Takes the registers that win; says whether some are gone that a whole copy no longer has.
-    fn merge_registers(&mut self, write: &Write, fits: bool) -> (Merged, bool) {
-        let mut merged = Merged::plain(Outcome::Complete);
-        let (mut is_any_gone, mut is_changed) = (false, false);
-        if self.holds_nothing() {
-            self.registers = write.registers.clone();
-            return (merged, false);
-        }
-        let here = std::mem::take(&mut self.registers);
-        let mut all = Vec::with_capacity(here.len() + write.registers.len());
-        for pair in Join::new(here.iter(), write.registers.iter()) {
+    /// Takes the registers that win.
+    fn take(&mut self, write: &Write, fits: bool) -> Taken {
+        let mut taken = Taken::default();
+        let block = std::mem::take(&mut self.registers);
+        let (here, theirs) = (block.seen(), write.registers.seen());
+        let is_first = here.is_empty() && self.seen.is_empty();
+        let mut is_changed = false;
+        let mut all: Few<_> = Few::default();
+        for pair in Join::new(&here, &theirs) {
             match pair {
                 // A register that the whole copy knows of and does not have was removed there.
-                (Some(ours), None) => {
-                    let is_gone = fits && write.is_whole() && write.seen.covers(ours.version.dot());
-                    is_any_gone |= is_gone;
-                    all.extend((!is_gone).then_some(ours));
+                (Some(&ours), None) => {
+                    if fits && write.is_whole() && write.seen.covers(ours.version.dot()) {
+                        taken.is_any_gone = true;
+                    } else {
+                        all.push(ours);
+                    }
                 }
                 // Absent, yet its write is known here: it was removed.
-                (None, Some(theirs)) => {
-                    let is_new =
-                        !self.seen.covers(theirs.version.dot()) || is_planted(Bug::RevivesRemoved);
-                    is_changed |= is_new;
-                    all.extend(is_new.then_some(theirs));
+                (None, Some(&theirs)) => {
+                    let is_known = self.seen.covers(theirs.version.dot());
+                    if !is_known || is_planted(Bug::RevivesRemoved) {
+                        is_changed = true;
+                        all.push(theirs);
+                    }
                 }
-                (Some(ours), Some(theirs)) => {
-                    let wins = self.wins((ours, theirs), write, &mut merged);
+                (Some(&ours), Some(&theirs)) => {
+                    let wins = self.wins((ours, theirs), write, &mut taken.merged);
                     is_changed |= wins;
                     all.push(if wins { theirs } else { ours });
                 }
                 (None, None) => {}
             }
         }
-        self.registers = if is_changed || is_any_gone {
-            Registers::pack(all.iter().copied())
+        taken.removals = all.iter().filter(|register| register.is_removal()).count();
+        self.bytes = self.weight_over(all.iter().copied());
+        self.registers = if is_first {
+            write.registers.clone()
+        } else if is_changed || taken.is_any_gone {
+            Registers::pack(&all)
         } else {
-            here
+            block
         };
-        (merged, is_any_gone)
+        taken
     }
 
     /// Whether their register takes the place of ours.

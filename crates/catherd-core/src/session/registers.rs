@@ -15,10 +15,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::BufMut as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::value::{Name, Register, Slot, Value};
+use crate::few::Few;
 use crate::version::{Incarnation, Version};
 
 /// Registers, sorted by slot, each once: of a copy, or of a fragment. Cheap to clone.
@@ -36,6 +36,22 @@ pub(crate) struct Seen<'a> {
     pub(crate) slot: SlotRef<'a>,
     pub(crate) version: Version,
     pub(crate) value: Option<ValueRef<'a>>,
+}
+
+/// Fills a place where no register is yet.
+impl Default for Seen<'_> {
+    fn default() -> Self {
+        let version = Version {
+            fence: 0,
+            revision: 0,
+            writer: Incarnation::from_bits(0),
+        };
+        Self {
+            slot: SlotRef::Principal,
+            version,
+            value: None,
+        }
+    }
 }
 
 /// What a register is called. The order is that of [`Slot`]: UTF-8 sorts as its bytes do.
@@ -59,19 +75,27 @@ pub(crate) enum ValueRef<'a> {
 pub(crate) struct Packed<'a> {
     block: &'a Arc<[u8]>,
     from: usize,
-    len: usize,
-    /// `None` where it is made as fast as kept.
-    hash: Option<u64>,
+    bytes: &'a [u8],
 }
 
-impl<'a> Packed<'a> {
-    fn as_bytes(self) -> &'a [u8] {
-        &self.block[self.from..self.from + self.len]
+impl Packed<'_> {
+    /// It lies before the bytes, where it is not made as fast as kept.
+    fn hash(self) -> u64 {
+        if self.bytes.len() < HASHED_MIN {
+            return xxh3_64(self.bytes);
+        }
+        let kept = self.block[..self.from].last_chunk();
+        u64::from_le_bytes(*kept.expect(PACKED))
     }
 }
 
 /// A hash of fewer bytes is made when it is needed.
 const HASHED_MIN: usize = 17;
+
+/// Why a block can be read.
+const PACKED: &str = "it was packed here";
+/// Why there is room in a block.
+const COUNTED: &str = "its bytes were counted";
 
 const KIND: u8 = 0b11;
 const PROPERTY: u8 = 0;
@@ -96,33 +120,34 @@ impl Registers {
     }
 
     /// Packs registers that are sorted by slot, each once.
-    pub(crate) fn pack<'a>(registers: impl Iterator<Item = Seen<'a>> + Clone) -> Self {
+    pub(crate) fn pack(registers: &[Seen<'_>]) -> Self {
         let (mut bytes, mut count_large, mut before) = (0, 0, None);
-        for register in registers.clone() {
+        for register in registers {
             bytes += register.packed_len(before);
             count_large += usize::from(register.is_large());
             before = Some(register.version);
         }
         // One allocation: it is filled where it is going to be shared.
         let mut block: Arc<[u8]> = std::iter::repeat_n(0, bytes).collect();
-        let mut out = Arc::get_mut(&mut block).expect("nobody else has it yet");
+        let mut out = Unwritten(Arc::get_mut(&mut block).expect("nobody else has it yet"));
         let mut large = Vec::with_capacity(count_large);
         before = None;
         for register in registers {
-            register.put(before, &mut out, &mut large);
+            out = register.put(before, out, &mut large);
             before = Some(register.version);
         }
-        debug_assert!(out.is_empty(), "what was counted is what was put");
+        debug_assert!(out.0.is_empty(), "what was counted is what was put");
         Self {
             block,
             large: (count_large > 0).then(|| Box::new(large)),
         }
     }
 
+    #[inline]
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter {
             block: &self.block,
-            at: 0,
+            unread: Unread(&self.block),
             large: self.large.as_deref().map_or(&[][..], Vec::as_slice).iter(),
             version: None,
         }
@@ -130,16 +155,19 @@ impl Registers {
 
     pub(super) fn find(&self, slot: &Slot) -> Option<Seen<'_>> {
         let wanted = SlotRef::of(slot);
-        let mut from_there = self.iter().skip_while(|register| register.slot < wanted);
-        from_there.next().filter(|register| register.slot == wanted)
+        for register in self.iter() {
+            match register.slot.cmp(&wanted) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(register),
+                Ordering::Greater => break,
+            }
+        }
+        None
     }
 
-    /// Puts in what is new over what is here.
-    pub(super) fn put(&mut self, new: &Self) {
-        *self = Self::pack(Join::new(self.iter(), new.iter()).map(|(here, new)| {
-            let either = new.or(here);
-            either.expect("a join gives one of both, or both")
-        }));
+    /// All of them where they lie, for whoever goes over them more than once.
+    pub(super) fn seen(&self) -> Few<Seen<'_>> {
+        self.iter().collect()
     }
 
     /// All of them, each by itself.
@@ -154,17 +182,16 @@ impl FromIterator<(Slot, Register)> for Registers {
     /// Of several of one slot the last one counts.
     fn from_iter<I: IntoIterator<Item = (Slot, Register)>>(registers: I) -> Self {
         let sorted: BTreeMap<Slot, Register> = registers.into_iter().collect();
-        Self::pack(
-            sorted
-                .iter()
-                .map(|(slot, register)| Seen::of(slot, register)),
-        )
+        let seen = |(slot, register)| Seen::of(slot, register);
+        Self::pack(&sorted.iter().map(seen).collect::<Few<_>>())
     }
 }
 
 impl Extend<(Slot, Register)> for Registers {
     fn extend<I: IntoIterator<Item = (Slot, Register)>>(&mut self, registers: I) {
-        self.put(&registers.into_iter().collect());
+        let new: Self = registers.into_iter().collect();
+        let all: Few<_> = Join::new(&self.seen(), &new.seen()).put().collect();
+        *self = Self::pack(&all);
     }
 }
 
@@ -194,11 +221,17 @@ impl<'a> Seen<'a> {
         (self.slot.to_slot(), register)
     }
 
-    fn is_large(&self) -> bool {
-        self.value
-            .is_some_and(|value| value.as_bytes().len() > Registers::PACKED_MAX)
+    /// Whether it says that there is nothing any more.
+    pub(super) fn is_removal(&self) -> bool {
+        self.value.is_none()
     }
 
+    fn is_large(&self) -> bool {
+        self.value
+            .is_some_and(|value| value.len() > Registers::PACKED_MAX)
+    }
+
+    #[inline]
     fn packed_len(&self, before: Option<Version>) -> usize {
         let slot = match self.slot {
             SlotRef::Property(number) => number_len(number.into()),
@@ -212,7 +245,7 @@ impl<'a> Seen<'a> {
         };
         let value = match self.value {
             Some(value) if !self.is_large() => {
-                let len = value.as_bytes().len();
+                let len = value.len();
                 number_len(len as u64) + len + if len < HASHED_MIN { 0 } else { 8 }
             }
             Some(_) | None => 0,
@@ -220,7 +253,14 @@ impl<'a> Seen<'a> {
         1 + slot + version + value
     }
 
-    fn put(&self, before: Option<Version>, out: &mut &mut [u8], large: &mut Vec<Value>) {
+    /// Returns what is still to be written behind it.
+    #[inline]
+    fn put<'o>(
+        &self,
+        before: Option<Version>,
+        mut out: Unwritten<'o>,
+        large: &mut Vec<Value>,
+    ) -> Unwritten<'o> {
         let kind = match self.slot {
             SlotRef::Property(_) => PROPERTY,
             SlotRef::Principal => PRINCIPAL,
@@ -228,36 +268,36 @@ impl<'a> Seen<'a> {
         };
         let has_version = before != Some(self.version);
         let flag = |is_set: bool, flag| if is_set { flag } else { 0 };
-        out.put_u8(
-            kind | flag(has_version, HAS_VERSION)
-                | flag(self.value.is_some(), HAS_VALUE)
-                | flag(self.is_large(), IS_LARGE),
-        );
+        out.array([kind
+            | flag(has_version, HAS_VERSION)
+            | flag(self.value.is_some(), HAS_VALUE)
+            | flag(self.is_large(), IS_LARGE)]);
         match self.slot {
-            SlotRef::Property(number) => put_number(out, number.into()),
+            SlotRef::Property(number) => out.number(number.into()),
             SlotRef::Principal => {}
             SlotRef::Attribute(name) => {
-                put_number(out, name.len() as u64);
-                out.put_slice(name);
+                out.number(name.len() as u64);
+                out.bytes(name);
             }
         }
         if has_version {
-            put_number(out, self.version.fence.into());
-            put_number(out, self.version.revision);
-            out.put_slice(&self.version.writer.bits().to_le_bytes());
+            out.number(self.version.fence.into());
+            out.number(self.version.revision);
+            out.array(self.version.writer.bits().to_le_bytes());
         }
         match self.value {
             None => {}
             Some(value) if self.is_large() => large.push(value.to_value()),
             Some(value) => {
                 let bytes = value.as_bytes();
-                put_number(out, bytes.len() as u64);
+                out.number(bytes.len() as u64);
                 if bytes.len() >= HASHED_MIN {
-                    out.put_slice(&value.hash().to_le_bytes());
+                    out.array(value.hash().to_le_bytes());
                 }
-                out.put_slice(bytes);
+                out.bytes(bytes);
             }
         }
+        out
     }
 }
 
@@ -291,15 +331,23 @@ impl<'a> SlotRef<'a> {
 impl<'a> ValueRef<'a> {
     pub(crate) fn as_bytes(self) -> &'a [u8] {
         match self {
-            Self::Packed(packed) => packed.as_bytes(),
+            Self::Packed(packed) => packed.bytes,
             Self::Shared(value) => value.as_bytes(),
             Self::Raw(bytes) => bytes,
         }
     }
 
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.bytes.len(),
+            Self::Shared(value) => value.len(),
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
+
     pub(super) fn hash(self) -> u64 {
         match self {
-            Self::Packed(packed) => packed.hash.unwrap_or_else(|| xxh3_64(packed.as_bytes())),
+            Self::Packed(packed) => packed.hash(),
             Self::Shared(value) => value.hash(),
             Self::Raw(bytes) => xxh3_64(bytes),
         }
@@ -308,9 +356,9 @@ impl<'a> ValueRef<'a> {
     /// Shares the bytes once more.
     pub(super) fn to_value(self) -> Value {
         match self {
-            Self::Packed(Packed {
-                block, from, len, ..
-            }) => Value::within(block, from, len, self.hash()),
+            Self::Packed(Packed { block, from, bytes }) => {
+                Value::within(block, from, bytes.len(), self.hash())
+            }
             Self::Shared(value) => value.clone(),
             Self::Raw(bytes) => Value::new(bytes),
         }
@@ -326,90 +374,125 @@ impl PartialEq for ValueRef<'_> {
 /// In a byte of a number: others follow.
 const MORE: u8 = 0x80;
 
-fn put_number(out: &mut &mut [u8], number: u64) {
-    let mut rest = number;
-    while rest > 0x7f {
-        let [low, ..] = rest.to_le_bytes();
-        out.put_u8(low | MORE);
-        rest >>= 7;
-    }
-    let [low, ..] = rest.to_le_bytes();
-    out.put_u8(low);
-}
-
+#[inline]
 fn number_len(number: u64) -> usize {
-    let bits = (u64::BITS - number.leading_zeros()).max(1);
-    bits.div_ceil(7) as usize
+    match number {
+        ..0x80 => 1,
+        0x80.. => (u64::BITS - number.leading_zeros()).div_ceil(7) as usize,
+    }
 }
 
-/// Goes over a block.
-#[derive(Clone, Debug)]
-pub(crate) struct Iter<'a> {
-    block: &'a Arc<[u8]>,
-    at: usize,
-    large: std::slice::Iter<'a, Value>,
-    version: Option<Version>,
-}
+/// What of a block is still to be written.
+struct Unwritten<'o>(&'o mut [u8]);
 
-impl<'a> Iter<'a> {
-    fn take(&mut self, len: usize) -> &'a [u8] {
-        let from = self.at;
-        self.at += len;
-        &self.block[from..self.at]
+impl Unwritten<'_> {
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        let free = self.0.split_off_mut(..bytes.len());
+        free.expect(COUNTED).copy_from_slice(bytes);
     }
 
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let taken = self.block[self.at..].first_chunk();
-        self.at += N;
-        *taken.expect("it was packed here")
+    #[inline]
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.bytes(&bytes);
     }
 
-    fn number(&mut self) -> u64 {
-        // Most have one byte.
-        if let Some(&byte) = self.block.get(self.at)
-            && byte & MORE == 0
-        {
-            self.at += 1;
-            return byte.into();
+    #[inline]
+    fn number(&mut self, number: u64) {
+        let mut rest = number;
+        while rest > 0x7f {
+            let [low, ..] = rest.to_le_bytes();
+            self.array([low | MORE]);
+            rest >>= 7;
         }
-        let (mut number, mut shift) = (0, 0);
+        let [low, ..] = rest.to_le_bytes();
+        self.array([low]);
+    }
+}
+
+/// What of a block nobody has read yet.
+#[derive(Clone, Copy, Debug)]
+struct Unread<'a>(&'a [u8]);
+
+impl<'a> Unread<'a> {
+    #[inline]
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        self.0.split_off(..len).expect(PACKED)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let (taken, rest) = self.0.split_first_chunk().expect(PACKED);
+        self.0 = rest;
+        *taken
+    }
+
+    #[inline]
+    fn number(&mut self) -> u64 {
+        let [first] = self.array();
+        // Most have one byte.
+        if first & MORE == 0 {
+            return first.into();
+        }
+        let (number, rest) = self.longer(first);
+        *self = rest;
+        number
+    }
+
+    /// A number of several bytes, and what comes behind it.
+    fn longer(mut self, first: u8) -> (u64, Self) {
+        let (mut number, mut shift) = (u64::from(first & !MORE), 7);
         loop {
             let [byte] = self.array();
             number |= u64::from(byte & !MORE) << shift;
             if byte & MORE == 0 {
-                return number;
+                return (number, self);
             }
             shift += 7;
         }
     }
 
     /// A number that was one of 32 bits when it was packed.
+    #[inline]
     fn small(&mut self) -> u32 {
-        u32::try_from(self.number()).expect("it was packed here")
+        u32::try_from(self.number()).expect(PACKED)
     }
+}
+
+/// Goes over a block.
+#[derive(Clone, Debug)]
+pub(crate) struct Iter<'a> {
+    block: &'a Arc<[u8]>,
+    unread: Unread<'a>,
+    large: std::slice::Iter<'a, Value>,
+    /// Of the register before.
+    version: Option<Version>,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Seen<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Seen<'a>> {
-        if self.at == self.block.len() {
+        if self.unread.0.is_empty() {
             return None;
         }
-        let [flags] = self.array();
+        // By itself while it is read from: so it is in registers of the processor.
+        let mut unread = self.unread;
+        let [flags] = unread.array();
         let slot = match flags & KIND {
-            PROPERTY => SlotRef::Property(self.small()),
+            PROPERTY => SlotRef::Property(unread.small()),
             PRINCIPAL => SlotRef::Principal,
             _ => {
-                let len = self.small() as usize;
-                SlotRef::Attribute(self.take(len))
+                let len = unread.small() as usize;
+                SlotRef::Attribute(unread.take(len))
             }
         };
         if flags & HAS_VERSION != 0 {
             self.version = Some(Version {
-                fence: self.small(),
-                revision: self.number(),
-                writer: Incarnation::from_bits(u64::from_le_bytes(self.array())),
+                fence: unread.small(),
+                revision: unread.number(),
+                writer: Incarnation::from_bits(u64::from_le_bytes(unread.array())),
             });
         }
         let value = if flags & HAS_VALUE == 0 {
@@ -417,17 +500,18 @@ impl<'a> Iterator for Iter<'a> {
         } else if flags & IS_LARGE != 0 {
             self.large.next().map(ValueRef::Shared)
         } else {
-            let len = self.small() as usize;
-            let hash = (len >= HASHED_MIN).then(|| u64::from_le_bytes(self.array()));
-            let (block, from) = (self.block, self.at);
-            self.at += len;
+            let len = unread.small() as usize;
+            if len >= HASHED_MIN {
+                unread.take(size_of::<u64>());
+            }
+            let from = self.block.len() - unread.0.len();
             Some(ValueRef::Packed(Packed {
-                block,
+                block: self.block,
                 from,
-                len,
-                hash,
+                bytes: unread.take(len),
             }))
         };
+        self.unread = unread;
         Some(Seen {
             slot,
             version: self.version.expect("the first register has its version"),
@@ -438,41 +522,36 @@ impl<'a> Iterator for Iter<'a> {
 
 /// Goes over two sorted lists of registers side by side.
 #[derive(Clone, Debug)]
-pub(super) struct Join<'a, A, B> {
-    a: A,
-    b: B,
-    next: (Option<Seen<'a>>, Option<Seen<'a>>),
+pub(super) struct Join<'s, 'a> {
+    a: &'s [Seen<'a>],
+    b: &'s [Seen<'a>],
 }
 
-impl<'a, A, B> Join<'a, A, B>
-where
-    A: Iterator<Item = Seen<'a>>,
-    B: Iterator<Item = Seen<'a>>,
-{
-    pub(super) fn new(mut a: A, mut b: B) -> Self {
-        let next = (a.next(), b.next());
-        Self { a, b, next }
+impl<'s, 'a> Join<'s, 'a> {
+    pub(super) fn new(a: &'s [Seen<'a>], b: &'s [Seen<'a>]) -> Self {
+        Self { a, b }
+    }
+
+    /// What comes of putting the second list over the first.
+    pub(super) fn put(self) -> impl Iterator<Item = Seen<'a>> {
+        self.filter_map(|(here, new)| new.or(here).copied())
     }
 }
 
-impl<'a, A, B> Iterator for Join<'a, A, B>
-where
-    A: Iterator<Item = Seen<'a>>,
-    B: Iterator<Item = Seen<'a>>,
-{
-    type Item = (Option<Seen<'a>>, Option<Seen<'a>>);
+impl<'s, 'a> Iterator for Join<'s, 'a> {
+    type Item = (Option<&'s Seen<'a>>, Option<&'s Seen<'a>>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let order = match &self.next {
+        let order = match (self.a.first(), self.b.first()) {
             (None, None) => return None,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(a), Some(b)) => a.slot.cmp(&b.slot),
         };
-        let (a, b) = &mut self.next;
-        let from_a = order.is_le().then(|| std::mem::replace(a, self.a.next()));
-        let from_b = order.is_ge().then(|| std::mem::replace(b, self.b.next()));
-        Some((from_a.flatten(), from_b.flatten()))
+        let from_a = self.a.split_off(..usize::from(order.is_le()))?;
+        let from_b = self.b.split_off(..usize::from(order.is_ge()))?;
+        Some((from_a.first(), from_b.first()))
     }
 }
 
@@ -493,7 +572,7 @@ mod tests {
             .collect::<BTreeMap<_, _>>()
             .into_iter()
             .collect();
-        packed.put(&Registers::from_iter(all.clone()));
+        packed.extend(all.clone());
         assert_eq!(packed.to_vec(), all);
     }
 
@@ -526,7 +605,7 @@ mod tests {
             (named("\u{10000}"), register(2, Some(100_000))),
         ];
         let mut packed = Registers::default();
-        packed.put(&Registers::from_iter(all.clone()));
+        packed.extend(all.clone());
         assert_eq!(packed.to_vec(), all);
         for (slot, register) in &all {
             let found = packed.find(slot).expect("it was packed");
@@ -541,14 +620,14 @@ mod tests {
     #[test]
     fn what_is_put_in_replaces_what_was_there() {
         let mut packed = Registers::default();
-        packed.put(&Registers::from_iter([
+        packed.extend([
             (named("a"), register(1, Some(5000))),
             (named("c"), register(1, Some(6000))),
-        ]));
-        packed.put(&Registers::from_iter([
+        ]);
+        packed.extend([
             (named("b"), register(2, Some(7000))),
             (named("c"), register(2, Some(1))),
-        ]));
+        ]);
         let expected = [
             (named("a"), register(1, Some(5000))),
             (named("b"), register(2, Some(7000))),

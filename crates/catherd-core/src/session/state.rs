@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fragment::{Birth, Said, Write};
-use super::registers::{Iter, Join, Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
+use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};
@@ -31,7 +32,7 @@ pub struct State {
     pub(super) created: Time,
     /// Bytes of names and values as the application sees them; what is above 4 GiB, which no
     /// frame could carry, is not counted.
-    bytes: u32,
+    pub(super) bytes: u32,
 }
 
 /// What is mostly empty.
@@ -164,7 +165,7 @@ impl State {
     ///
     /// The session would be larger than `rules` allow. Nothing was changed.
     pub fn set(&mut self, slot: Slot, value: Option<Value>, rules: &Rules) -> Result<(), Limit> {
-        let before = weight(&slot, self.find(&slot).map(|value| value.as_bytes().len()));
+        let before = weight(&slot, self.find(&slot).map(ValueRef::len));
         let after = weight(&slot, value.as_ref().map(Value::len));
         let bytes = self.bytes().saturating_sub(before) + after;
         if after > before && bytes > rules.session_bytes_max {
@@ -216,12 +217,12 @@ impl State {
 
     /// The committed registers of `other` that are older here, or not here at all.
     pub fn lacks(&self, other: &Self) -> Vec<(Slot, Register)> {
-        let both = Join::new(other.registers.iter(), self.registers.iter());
-        let lacked = both.filter_map(|(there, here)| {
+        let (there, here) = (other.registers.seen(), self.registers.seen());
+        let lacked = Join::new(&there, &here).filter_map(|(there, here)| {
             let is_here = |there: &Seen<'_>| here.is_some_and(|here| here.version >= there.version);
             there.filter(|there| !is_here(there))
         });
-        lacked.map(Seen::to_owned).collect()
+        lacked.copied().map(Seen::to_owned).collect()
     }
 
     /// The bytes of the value of `slot` as the application sees it.
@@ -252,15 +253,21 @@ impl State {
 
     /// What has a value as the application sees it: what is committed, then what is dirty.
     pub(super) fn present(&self) -> impl Iterator<Item = (SlotRef<'_>, ValueRef<'_>)> {
+        self.over(self.registers.iter())
+    }
+
+    /// The same if these were the committed registers.
+    fn over<'a>(
+        &'a self,
+        committed: impl Iterator<Item = Seen<'a>>,
+    ) -> impl Iterator<Item = (SlotRef<'a>, ValueRef<'a>)> {
         let dirty = self.dirty();
         let is_clean = |slot: SlotRef<'_>| {
             dirty
                 .binary_search_by(|(other, _)| SlotRef::of(other).cmp(&slot))
                 .is_err()
         };
-        let committed = self
-            .registers
-            .iter()
+        let committed = committed
             .filter(move |register| is_clean(register.slot))
             .filter_map(|register| Some((register.slot, register.value?)));
         let dirty = dirty.iter().filter_map(|(slot, value)| {
@@ -289,8 +296,12 @@ impl State {
 
     /// Whether the copy is idle beyond its limit: then it is served nowhere.
     pub fn is_idle(&self, now: Time) -> bool {
-        self.idle_limit()
-            .is_some_and(|limit| now.since(self.last_access) >= limit)
+        self.is_idle_at(self.idle_limit(), now)
+    }
+
+    /// The same for whoever has looked up its limit.
+    pub fn is_idle_at(&self, limit: Option<Duration>, now: Time) -> bool {
+        limit.is_some_and(|limit| now.since(self.last_access) >= limit)
     }
 
     /// When it was last accessed, as far as this node knows.
@@ -404,7 +415,7 @@ impl State {
     }
 
     /// The same, where it lies.
-    pub(crate) fn said(&self, now: Time) -> Said<'_, Iter<'_>> {
+    pub(crate) fn said(&self, now: Time) -> Said<'_> {
         Said {
             birth: self.birth,
             seen: &self.seen,
@@ -433,7 +444,7 @@ impl State {
             birth: self.birth,
             seen: self.seen.clone(),
             since: Some(since),
-            registers: Registers::pack(news),
+            registers: Registers::pack(&news.collect::<Few<_>>()),
             age: now.since(self.last_access),
             lived: now.since(self.created),
         }
@@ -482,13 +493,18 @@ impl State {
 
     /// Counts again what names and values have.
     pub(super) fn weigh(&mut self) {
+        self.bytes = self.weight_over(self.registers.iter());
+    }
+
+    /// What names and values have if these are the committed registers.
+    pub(super) fn weight_over<'a>(&'a self, committed: impl Iterator<Item = Seen<'a>>) -> u32 {
         let weight = |(slot, value): (SlotRef<'_>, ValueRef<'_>)| match slot {
             SlotRef::Property(_) => 0,
-            SlotRef::Principal => value.as_bytes().len(),
-            SlotRef::Attribute(name) => name.len() + value.as_bytes().len(),
+            SlotRef::Principal => value.len(),
+            SlotRef::Attribute(name) => name.len() + value.len(),
         };
-        let bytes: usize = self.present().map(weight).sum();
-        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes: usize = self.over(committed).map(weight).sum();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// What is set and not committed, sorted by slot.

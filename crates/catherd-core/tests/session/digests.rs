@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use catherd_core::session::{Content, DigestKey, Fragment};
+use catherd_core::key::Key;
+use catherd_core::session::{
+    Birth, Content, DigestKey, Extent, Fragment, Name, Property, Rules, Slot, State, Value, Writer,
+};
 
 use crate::support::*;
 
@@ -16,6 +19,34 @@ fn digest_of(fragment: &Fragment, with: &DigestKey) -> u64 {
 fn one() -> Fragment {
     let x = ("x", version(0, 1, A), Some("one"));
     fragment(vector([(A, 1)]), None, &[x])
+}
+
+/// Nodes of one release after another compare their digests: no release may change one.
+#[test]
+fn the_digest_of_a_session_is_the_one_that_it_always_was() {
+    let birth = Birth {
+        incarnation: incarnation(0xa11c_e5ed),
+        serial: 5,
+    };
+    let by = Writer {
+        incarnation: birth.incarnation,
+        gone: 0,
+        floor: 0,
+    };
+    let rules = Rules::default();
+    let mut state = State::new(birth, now());
+    state.set_property(Property::Created, 1_700_000_000_000);
+    state.set_property(Property::MaxInactive, 1_800_000);
+    state.commit(now(), &by, Extent::Changes, &rules);
+    for (name, bytes) in [("counter", &[1][..]), ("payload", &[1; 1000])] {
+        let slot = Slot::Attribute(Name::new(name).unwrap());
+        let set = state.set(slot, Some(Value::new(bytes)), &rules);
+        set.unwrap();
+    }
+    state.commit(now(), &by, Extent::Changes, &rules);
+    let key = Key::from_bits(0x78dd_e6e5_fd29_f057_ce73_0181_73b7_20d4);
+    let digest = DigestKey::new("bench").session(key, &state);
+    assert_eq!(digest, 0xb679_4b53_efbc_0f35);
 }
 
 #[test]

@@ -282,7 +282,10 @@ impl SessionTable {
 
     fn settle(&self, cell: &Arc<Cell>, slot: &mut Slot, before: Before, now: Time) {
         let entry = slot.entry.as_ref();
-        let digest = entry.map_or(0, |entry| entry.digest(cell.key, now, &self.with));
+        let limit = entry.and_then(Entry::idle_limit);
+        let digest = entry.map_or(0, |entry| {
+            entry.digest_at_limit(limit, cell.key, now, &self.with)
+        });
         if digest != slot.digest {
             self.digests.lock().replace(cell.key, slot.digest, digest);
             slot.digest = digest;
@@ -295,13 +298,12 @@ impl SessionTable {
         let after = Kind::of(entry);
         let is_idle = entry
             .and_then(Entry::live)
-            .is_some_and(|state| state.is_idle(now));
+            .is_some_and(|state| state.is_idle_at(limit, now));
         if !is_idle {
             self.keep_no_longer(slot);
         }
         let entry = slot.entry.as_ref();
         self.count(before.kind, after);
-        let limit = entry.and_then(|entry| entry.live()?.idle_limit());
         let lifetime_end = entry.and_then(|entry| self.lifetime_end(entry));
         if (after, limit, lifetime_end) != (before.kind, before.limit, before.lifetime_end) {
             // A limit that grew is noticed at the look that was planned; one that shrank is not.

@@ -9,12 +9,13 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use prost::encoding::{WireType, decode_varint};
 
+use super::super::fields::{Field, Fields, varint};
 use super::super::wire;
-use super::fragment::{from_key, from_vector, revision_left_out, vector_left_out, version};
+use super::fragment::{dot_left_out, from_key, from_vector, revision_left_out, version};
 use super::greeting::incarnation;
 use super::{Answer, DecodeError, Message};
+use crate::few::Few;
 use crate::session::{
     Birth, Content, Fragment, Name, Registers, Seen, SlotRef, Tombstone, ValueRef, Write,
 };
@@ -119,7 +120,7 @@ pub(super) struct Head<'a> {
 }
 
 fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
-    let (mut head, mut registers) = (Head::default(), Few::default());
+    let (mut head, mut registers) = (Head::default(), Few::<Register<'_>>::default());
     let mut fields = Fields(message);
     while let Some((number, field)) = fields.next()? {
         match number {
@@ -139,14 +140,11 @@ fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
             _ => {}
         }
     }
-    made(head, registers.all())
+    made(head, &registers)
 }
 
 /// The fragment that says this, if there can be one.
-pub(super) fn made(
-    head: Head<'_>,
-    registers: &mut [Register<'_>],
-) -> Result<Fragment, DecodeError> {
+pub(super) fn made(head: Head<'_>, registers: &[Register<'_>]) -> Result<Fragment, DecodeError> {
     let key = from_key(head.key)?;
     if head.generation > Version::REVISION_MAX {
         return Err(DecodeError::Insane);
@@ -163,11 +161,7 @@ pub(super) fn made(
     Ok(Fragment { key, content })
 }
 
-fn write(
-    head: Head<'_>,
-    age: Duration,
-    registers: &mut [Register<'_>],
-) -> Result<Write, DecodeError> {
+fn write(head: Head<'_>, age: Duration, registers: &[Register<'_>]) -> Result<Write, DecodeError> {
     // A session that lives is of no generation; its principal is.
     if head.generation > 0 {
         return Err(DecodeError::Malformed);
@@ -189,7 +183,7 @@ fn write(
         .transpose()?;
     let seen = match head.seen {
         Some(seen) => seen?,
-        None => vector_left_out(writer, revision),
+        None => Vector::of(dot_left_out(writer, revision)),
     };
     let since = head.since.map(|revision| Dot { writer, revision });
     if since.is_some_and(|since| since.revision > Version::REVISION_MAX) {
@@ -211,28 +205,22 @@ fn write(
 
 /// The registers in one block, sorted.
 fn packed(
-    registers: &mut [Register<'_>],
+    registers: &[Register<'_>],
     writer: Incarnation,
     named: Option<Version>,
 ) -> Result<Registers, DecodeError> {
-    for register in &*registers {
-        register.check(writer, named)?;
+    let mut seen: Few<_> = Few::default();
+    for register in registers {
+        seen.push(register.seen(writer, named)?);
     }
     // Mostly they come as they lie in the sender's block.
-    if !registers.is_sorted_by(|one, next| one.slot() < next.slot()) {
-        registers.sort_unstable_by_key(Register::slot);
-        if registers
-            .windows(2)
-            .any(|two| two[0].slot() == two[1].slot())
-        {
+    if !seen.is_sorted_by(|one, next| one.slot < next.slot) {
+        seen.sort_unstable_by_key(|register| register.slot);
+        if seen.windows(2).any(|two| two[0].slot == two[1].slot) {
             return Err(DecodeError::Malformed);
         }
     }
-    Ok(Registers::pack(
-        registers
-            .iter()
-            .map(|register| register.seen(writer, named)),
-    ))
+    Ok(Registers::pack(&seen))
 }
 
 /// What a register says, where it lies.
@@ -264,79 +252,30 @@ fn register(message: &[u8]) -> Result<Register<'_>, DecodeError> {
 }
 
 impl<'a> Register<'a> {
-    /// Whether it is one: of one slot, and of a version that there can be.
-    fn check(&self, writer: Incarnation, named: Option<Version>) -> Result<(), DecodeError> {
-        match (self.attribute, self.property) {
-            (Some(name), None) if str::from_utf8(name).is_ok_and(Name::is_one) => {}
-            (None, _) => {}
+    /// The register that says this, if there can be one: of one slot, and of a version that there
+    /// can be.
+    fn seen(&self, writer: Incarnation, named: Option<Version>) -> Result<Seen<'a>, DecodeError> {
+        let slot = match (self.attribute, self.property) {
+            (Some(name), None) if str::from_utf8(name).is_ok_and(Name::is_one) => {
+                SlotRef::Attribute(name)
+            }
             (Some(_), _) => return Err(DecodeError::Malformed),
-        }
-        if self.revision == 0 {
-            return named.map(drop).ok_or(DecodeError::Malformed);
-        }
-        version(self.fence, self.revision, self.writer(writer)).map(drop)
-    }
-
-    fn slot(&self) -> SlotRef<'a> {
-        match (self.attribute, self.property) {
-            (Some(name), _) => SlotRef::Attribute(name),
             (None, Some(number)) => SlotRef::Property(number),
             (None, None) => SlotRef::Principal,
-        }
-    }
-
-    fn writer(&self, writer: Incarnation) -> Incarnation {
-        match self.writer {
+        };
+        let writer = match self.writer {
             0 => writer,
             bits => Incarnation::from_bits(bits),
-        }
-    }
-
-    /// It was checked before.
-    fn seen(&self, writer: Incarnation, named: Option<Version>) -> Seen<'a> {
-        let said = Version {
-            fence: self.fence,
-            revision: self.revision,
-            writer: self.writer(writer),
         };
-        Seen {
-            slot: self.slot(),
-            version: named.filter(|_| self.revision == 0).unwrap_or(said),
+        let version = match self.revision {
+            0 => named.ok_or(DecodeError::Malformed)?,
+            revision => version(self.fence, revision, writer)?,
+        };
+        Ok(Seen {
+            slot,
+            version,
             value: self.value.map(ValueRef::Raw),
-        }
-    }
-}
-
-/// Registers of a fragment: few of them take no allocation.
-#[derive(Default)]
-struct Few<'a> {
-    few: [Register<'a>; FEW],
-    len: usize,
-    /// All of them, if they are more.
-    many: Vec<Register<'a>>,
-}
-
-const FEW: usize = 8;
-
-impl<'a> Few<'a> {
-    fn push(&mut self, register: Register<'a>) {
-        if let Some(free) = self.few.get_mut(self.len) {
-            *free = register;
-        } else {
-            if self.many.is_empty() {
-                self.many.extend_from_slice(&self.few);
-            }
-            self.many.push(register);
-        }
-        self.len += 1;
-    }
-
-    fn all(&mut self) -> &mut [Register<'a>] {
-        if self.many.is_empty() {
-            &mut self.few[..self.len]
-        } else {
-            &mut self.many
-        }
+        })
     }
 }
 
@@ -354,7 +293,7 @@ fn single(writer: u64, revision: u64) -> Result<Vector, DecodeError> {
         return Err(DecodeError::Insane);
     }
     let writer = incarnation(writer)?;
-    Ok([Dot { writer, revision }].into_iter().collect())
+    Ok(Vector::of(Dot { writer, revision }))
 }
 
 /// Writer and revision of a vector that has one of each, as most have, written as this release
@@ -362,105 +301,16 @@ fn single(writer: u64, revision: u64) -> Result<Vector, DecodeError> {
 fn only_dot(message: &[u8]) -> Result<Option<(u64, u64)>, DecodeError> {
     let mut fields = Fields(message);
     let (first, second, third) = (fields.next()?, fields.next()?, fields.next()?);
-    let (Some((1, Field::Bytes(writers))), Some((2, Field::Bytes(mut revisions))), None) =
+    let (Some((1, Field::Bytes(writers))), Some((2, Field::Bytes(revisions))), None) =
         (first, second, third)
     else {
         return Ok(None);
     };
     let writer = writers.try_into().map(u64::from_le_bytes);
-    let (Ok(writer), Ok(revision)) = (writer, varint(&mut revisions)) else {
+    let (Ok(writer), Ok((revision, rest))) = (writer, varint(revisions)) else {
         return Ok(None);
     };
-    Ok(revisions.is_empty().then_some((writer, revision)))
-}
-
-/// The fields of a message, one after another.
-struct Fields<'a>(&'a [u8]);
-
-/// A field as it stands there.
-#[derive(Clone, Copy)]
-enum Field<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Fixed32,
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Fields<'a> {
-    /// The next field and its number; `None` at the end.
-    fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, DecodeError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let key = varint(&mut self.0)?;
-        let key = u32::try_from(key).map_err(|_| DecodeError::Malformed)?;
-        let wire_type = WireType::try_from(u64::from(key & 0b111));
-        let field = match wire_type.map_err(|_| DecodeError::Malformed)? {
-            WireType::Varint => Field::Varint(varint(&mut self.0)?),
-            WireType::SixtyFourBit => {
-                let (taken, rest) = self.0.split_first_chunk().ok_or(DecodeError::Malformed)?;
-                self.0 = rest;
-                Field::Fixed64(u64::from_le_bytes(*taken))
-            }
-            WireType::ThirtyTwoBit => {
-                self.0 = self.0.get(4..).ok_or(DecodeError::Malformed)?;
-                Field::Fixed32
-            }
-            WireType::LengthDelimited => {
-                let len = varint(&mut self.0)?;
-                let len = usize::try_from(len).map_err(|_| DecodeError::Malformed)?;
-                let (taken, rest) = self.0.split_at_checked(len).ok_or(DecodeError::Malformed)?;
-                self.0 = rest;
-                Field::Bytes(taken)
-            }
-            WireType::StartGroup | WireType::EndGroup => return Err(DecodeError::Malformed),
-        };
-        Ok(Some((key >> 3, field)))
-    }
-}
-
-impl<'a> Field<'a> {
-    fn number(self) -> Result<u64, DecodeError> {
-        match self {
-            Self::Varint(number) => Ok(number),
-            Self::Fixed64(_) | Self::Fixed32 | Self::Bytes(_) => Err(DecodeError::Malformed),
-        }
-    }
-
-    /// A number of 32 bits; of a longer one the low bits, as protobuf has it.
-    fn small(self) -> Result<u32, DecodeError> {
-        let [a, b, c, d, ..] = self.number()?.to_le_bytes();
-        Ok(u32::from_le_bytes([a, b, c, d]))
-    }
-
-    fn fixed(self) -> Result<u64, DecodeError> {
-        match self {
-            Self::Fixed64(number) => Ok(number),
-            Self::Varint(_) | Self::Fixed32 | Self::Bytes(_) => Err(DecodeError::Malformed),
-        }
-    }
-
-    fn bytes(self) -> Result<&'a [u8], DecodeError> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::Varint(_) | Self::Fixed64(_) | Self::Fixed32 => Err(DecodeError::Malformed),
-        }
-    }
-
-    fn text(self) -> Result<&'a str, DecodeError> {
-        str::from_utf8(self.bytes()?).map_err(|_| DecodeError::Malformed)
-    }
-}
-
-#[inline]
-fn varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
-    if let Some((&first, rest)) = bytes.split_first()
-        && first < 0x80
-    {
-        *bytes = rest;
-        return Ok(first.into());
-    }
-    decode_varint(bytes).map_err(|_| DecodeError::Malformed)
+    Ok(rest.is_empty().then_some((writer, revision)))
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! are their definitions, and a test compares the bytes. What prost would have to be given owns its
 //! text and its lists: a write of two attributes took twelve allocations, and takes one.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use super::super::frame::{FrameKind, HEAD_BYTES_MAX, into_frame};
 use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
+use crate::few::Few;
 use crate::key::Key;
 use crate::session::{Content, Entry, Fragment, Said, Seen, SlotRef, Sought, Tombstone};
 use crate::time::Time;
@@ -18,15 +19,9 @@ use crate::version::Vector;
 
 /// The payload of a frame of fragments, encoded once for every link that it goes to.
 pub fn encode_fragments(context: &str, fragments: &[Fragment]) -> Bytes {
-    let put = |out: &mut dyn Out| {
-        text(out, 1, context);
-        for fragment in fragments {
-            nested(out, 2, &|out| put_fragment(out, fragment));
-        }
-    };
-    let mut bytes = BytesMut::with_capacity(len_of(&put));
-    put(&mut bytes);
-    bytes.freeze()
+    let fragments = fragments.iter().map(|fragment| Some(fragment.into()));
+    let fragments = fragments.collect();
+    to_bytes(&Fragments { context, fragments }).into()
 }
 
 /// The payload of an answer to a fetch.
@@ -36,17 +31,18 @@ pub(super) fn encode_whole(
     answers: &[Answer],
     (knew_route, is_cut): (bool, bool),
 ) -> Vec<u8> {
-    let put = |out: &mut dyn Out| {
-        number(out, 1, question);
-        text(out, 2, context);
-        for answer in answers {
-            nested(out, 3, &|out| put_answer(out, answer));
-        }
-        number(out, 4, knew_route.into());
-        number(out, 5, is_cut.into());
-    };
-    let mut bytes = Vec::with_capacity(len_of(&put));
-    put(&mut bytes);
+    to_bytes(&Whole {
+        question,
+        context,
+        answers,
+        knew_route,
+        is_cut,
+    })
+}
+
+fn to_bytes(message: &impl Part) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(message.len());
+    message.put(&mut bytes);
     bytes
 }
 
@@ -54,13 +50,13 @@ pub(super) fn encode_whole(
 ///
 /// The payload is that of a [`Message::Whole`](super::Message::Whole) with the same answers.
 #[derive(Debug)]
-pub struct Answers(BytesMut);
+pub struct Answers(Vec<u8>);
 
 impl Answers {
     /// Without an answer yet, and with room for so many bytes of them.
     pub fn new(question: u64, context: &str, room: usize) -> Self {
-        let mut bytes = BytesMut::with_capacity(HEAD_BYTES_MAX + context.len() + 16 + room);
-        bytes.put_bytes(0, HEAD_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES_MAX + context.len() + 16 + room);
+        bytes.resize(HEAD_BYTES_MAX, 0);
         number(&mut bytes, 1, question);
         text(&mut bytes, 2, context);
         Self(bytes)
@@ -76,22 +72,18 @@ impl Answers {
         held: &Vector,
     ) {
         let sought = Entry::sought(here, now, held);
-        let put_content = |out: &mut dyn Out| match sought {
-            Sought::Live(state) => put_write(out, &state.said(now)),
-            Sought::Ended(tombstone) => put_tombstone(out, tombstone),
-            Sought::Same | Sought::Unknown => {}
+        let content = match sought {
+            Sought::Live(state) => Some(state.said(now).into()),
+            Sought::Ended(tombstone) => Some(tombstone.into()),
+            Sought::Same | Sought::Unknown => None,
         };
-        nested(&mut self.0, 3, &|out| {
-            bytes(out, 1, &key.bits().to_be_bytes());
-            number(out, 2, matches!(sought, Sought::Same).into());
-            if matches!(sought, Sought::Live(_) | Sought::Ended(_)) {
-                nested(out, 3, &|out| {
-                    bytes(out, 1, &key.bits().to_be_bytes());
-                    put_content(out);
-                });
-            }
-            number(out, 4, served.into());
-        });
+        let answer = Answered {
+            key,
+            same: matches!(sought, Sought::Same),
+            fragment: content.map(|content| Told::of(key, content)),
+            served,
+        };
+        nested(&mut self.0, 3, &answer);
     }
 
     /// The frame. `knew_route`, `is_cut`: as in [`Message::Whole`](super::Message::Whole).
@@ -102,29 +94,152 @@ impl Answers {
     }
 }
 
-fn put_answer(out: &mut dyn Out, answer: &Answer) {
-    bytes(out, 1, &answer.key.bits().to_be_bytes());
-    number(out, 2, answer.same.into());
-    if let Some(fragment) = &answer.fragment {
-        nested(out, 3, &|out| put_fragment(out, fragment));
-    }
-    number(out, 4, answer.served.into());
-}
+/// A message, or one in a message.
+trait Part {
+    fn put(&self, out: &mut impl Out);
 
-fn put_fragment(out: &mut dyn Out, fragment: &Fragment) {
-    bytes(out, 1, &fragment.key.bits().to_be_bytes());
-    match &fragment.content {
-        Content::Write(write) => put_write(out, &write.said()),
-        Content::Tombstone(tombstone) => put_tombstone(out, *tombstone),
+    /// How many bytes it has. Counted, unless it knows.
+    fn len(&self) -> usize {
+        let mut count = Count(0);
+        self.put(&mut count);
+        count.0
     }
 }
 
-fn put_write<'a>(out: &mut dyn Out, write: &Said<'a, impl Iterator<Item = Seen<'a>> + Clone>) {
-    let head = WriteHead::of(write);
+struct Fragments<'a> {
+    context: &'a str,
+    /// A commit makes one, a change of id two.
+    fragments: Few<Option<Told<'a>>, 2>,
+}
+
+impl Part for Fragments<'_> {
+    fn put(&self, out: &mut impl Out) {
+        text(out, 1, self.context);
+        for fragment in self.fragments.iter().flatten() {
+            nested(out, 2, fragment);
+        }
+    }
+}
+
+struct Whole<'a> {
+    question: u64,
+    context: &'a str,
+    answers: &'a [Answer],
+    knew_route: bool,
+    is_cut: bool,
+}
+
+impl Part for Whole<'_> {
+    fn put(&self, out: &mut impl Out) {
+        number(out, 1, self.question);
+        text(out, 2, self.context);
+        for answer in self.answers {
+            let answer = Answered {
+                key: answer.key,
+                same: answer.same,
+                fragment: answer.fragment.as_ref().map(Told::from),
+                served: answer.served,
+            };
+            nested(out, 3, &answer);
+        }
+        number(out, 4, self.knew_route.into());
+        number(out, 5, self.is_cut.into());
+    }
+}
+
+struct Answered<'a> {
+    key: Key,
+    same: bool,
+    fragment: Option<Told<'a>>,
+    served: bool,
+}
+
+impl Part for Answered<'_> {
+    fn put(&self, out: &mut impl Out) {
+        bytes(out, 1, &self.key.bits().to_be_bytes());
+        number(out, 2, self.same.into());
+        if let Some(fragment) = &self.fragment {
+            nested(out, 3, fragment);
+        }
+        number(out, 4, self.served.into());
+    }
+}
+
+/// A fragment where it lies, and how many bytes it has: its registers were gone over for that, and
+/// are not again for each message that it is in.
+struct Told<'a> {
+    fragment: Uncounted<'a>,
+    len: usize,
+}
+
+struct Uncounted<'a> {
+    key: Key,
+    content: SaidContent<'a>,
+}
+
+enum SaidContent<'a> {
+    Write(Said<'a>, WriteHead<'a>),
+    Tombstone(Tombstone),
+}
+
+impl<'a> Told<'a> {
+    fn of(key: Key, content: SaidContent<'a>) -> Self {
+        let fragment = Uncounted { key, content };
+        Self {
+            len: fragment.len(),
+            fragment,
+        }
+    }
+}
+
+impl<'a> From<&'a Fragment> for Told<'a> {
+    fn from(fragment: &'a Fragment) -> Self {
+        let content = match &fragment.content {
+            Content::Write(write) => write.said().into(),
+            Content::Tombstone(tombstone) => (*tombstone).into(),
+        };
+        Self::of(fragment.key, content)
+    }
+}
+
+impl<'a> From<Said<'a>> for SaidContent<'a> {
+    fn from(write: Said<'a>) -> Self {
+        let head = WriteHead::of(&write);
+        Self::Write(write, head)
+    }
+}
+
+impl From<Tombstone> for SaidContent<'_> {
+    fn from(tombstone: Tombstone) -> Self {
+        Self::Tombstone(tombstone)
+    }
+}
+
+impl Part for Told<'_> {
+    fn put(&self, out: &mut impl Out) {
+        self.fragment.put(out);
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Part for Uncounted<'_> {
+    fn put(&self, out: &mut impl Out) {
+        bytes(out, 1, &self.key.bits().to_be_bytes());
+        match &self.content {
+            SaidContent::Write(write, head) => put_write(out, write, head),
+            SaidContent::Tombstone(tombstone) => put_tombstone(out, *tombstone),
+        }
+    }
+}
+
+fn put_write(out: &mut impl Out, write: &Said<'_>, head: &WriteHead<'_>) {
     fixed(out, 2, write.birth.incarnation.bits());
     number(out, 3, write.birth.serial);
     if let Some(seen) = head.seen {
-        nested(out, 4, &|out| put_vector(out, seen));
+        nested(out, 4, seen);
     }
     fixed(out, 5, head.writer);
     if let Some(since) = write.since {
@@ -133,46 +248,67 @@ fn put_write<'a>(out: &mut dyn Out, write: &Said<'a, impl Iterator<Item = Seen<'
     number(out, 7, head.fence.into());
     number(out, 8, head.revision);
     for register in write.registers.clone() {
-        nested(out, 9, &|out| put_register(out, register, &head));
+        nested(out, 9, &SaidRegister { register, head });
     }
     number(out, 10, millis(write.age));
     number(out, 12, millis(write.lived));
 }
 
-fn put_tombstone(out: &mut dyn Out, tombstone: Tombstone) {
+fn put_tombstone(out: &mut impl Out, tombstone: Tombstone) {
     number(out, 10, millis(tombstone.age));
     said(out, 11, millis(tombstone.life));
     number(out, 13, tombstone.generation);
 }
 
-fn put_vector(out: &mut dyn Out, vector: &Vector) {
-    if vector.is_empty() {
-        return;
+impl Part for Vector {
+    fn put(&self, out: &mut impl Out) {
+        if !self.is_empty() {
+            nested(out, 1, &Writers(self));
+            nested(out, 2, &Revisions(self));
+        }
     }
-    nested(out, 1, &|out| {
-        for dot in vector.iter() {
-            out.slice(&dot.writer.bits().to_le_bytes());
-        }
-    });
-    nested(out, 2, &|out| {
-        for dot in vector.iter() {
-            out.varint(dot.revision);
-        }
-    });
 }
 
-fn put_register(out: &mut dyn Out, register: Seen<'_>, head: &WriteHead<'_>) {
-    match register.slot {
-        SlotRef::Attribute(name) => bytes(out, 1, name),
-        SlotRef::Property(property) => said(out, 2, property.into()),
-        SlotRef::Principal => {}
+struct Writers<'a>(&'a Vector);
+
+impl Part for Writers<'_> {
+    fn put(&self, out: &mut impl Out) {
+        for dot in self.0.iter() {
+            out.slice(&dot.writer.bits().to_le_bytes());
+        }
     }
-    let (fence, revision, writer) = head.version(register.version);
-    number(out, 3, fence.into());
-    number(out, 4, revision);
-    fixed(out, 5, writer);
-    if let Some(value) = register.value {
-        bytes(out, 6, value.as_bytes());
+}
+
+struct Revisions<'a>(&'a Vector);
+
+impl Part for Revisions<'_> {
+    fn put(&self, out: &mut impl Out) {
+        for dot in self.0.iter() {
+            out.varint(dot.revision);
+        }
+    }
+}
+
+struct SaidRegister<'a> {
+    register: Seen<'a>,
+    head: &'a WriteHead<'a>,
+}
+
+impl Part for SaidRegister<'_> {
+    #[inline]
+    fn put(&self, out: &mut impl Out) {
+        match self.register.slot {
+            SlotRef::Attribute(name) => bytes(out, 1, name),
+            SlotRef::Property(property) => said(out, 2, property.into()),
+            SlotRef::Principal => {}
+        }
+        let (fence, revision, writer) = self.head.version(self.register.version);
+        number(out, 3, fence.into());
+        number(out, 4, revision);
+        fixed(out, 5, writer);
+        if let Some(value) = self.register.value {
+            bytes(out, 6, value.as_bytes());
+        }
     }
 }
 
@@ -180,73 +316,75 @@ fn put_register(out: &mut dyn Out, register: Seen<'_>, head: &WriteHead<'_>) {
 trait Out {
     fn slice(&mut self, bytes: &[u8]);
     fn varint(&mut self, number: u64);
-    /// Puts a length, and what has that length.
-    fn sized(&mut self, put: &dyn Fn(&mut dyn Out));
+    /// Puts a part that has so many bytes.
+    fn part(&mut self, part: &impl Part, len: usize);
 }
 
-impl<B: BufMut> Out for B {
+impl Out for Vec<u8> {
+    #[inline]
     fn slice(&mut self, bytes: &[u8]) {
-        self.put_slice(bytes);
+        self.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn varint(&mut self, number: u64) {
-        encode_varint(number, self);
+        match u8::try_from(number) {
+            // Most have one byte.
+            Ok(byte) if byte < 0x80 => self.push(byte),
+            Ok(_) | Err(_) => encode_varint(number, self),
+        }
     }
 
-    fn sized(&mut self, put: &dyn Fn(&mut dyn Out)) {
-        self.varint(len_of(put) as u64);
-        put(self);
+    fn part(&mut self, part: &impl Part, _: usize) {
+        part.put(self);
     }
 }
 
 struct Count(usize);
 
 impl Out for Count {
+    #[inline]
     fn slice(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
     }
 
+    #[inline]
     fn varint(&mut self, number: u64) {
         self.0 += encoded_len_varint(number);
     }
 
-    /// Whoever counts needs the length behind what it is the length of: goes over it once.
-    fn sized(&mut self, put: &dyn Fn(&mut dyn Out)) {
-        let before = self.0;
-        put(self);
-        self.varint((self.0 - before) as u64);
+    fn part(&mut self, _: &impl Part, len: usize) {
+        self.0 += len;
     }
-}
-
-fn len_of(put: &dyn Fn(&mut dyn Out)) -> usize {
-    let mut count = Count(0);
-    put(&mut count);
-    count.0
 }
 
 const VARINT: u32 = 0;
 const FIXED_64: u32 = 1;
 const LENGTH_DELIMITED: u32 = 2;
 
-fn key(out: &mut dyn Out, tag: u32, wire_type: u32) {
+#[inline]
+fn key(out: &mut impl Out, tag: u32, wire_type: u32) {
     out.varint((tag << 3 | wire_type).into());
 }
 
 /// A number that is left out if it is 0.
-fn number(out: &mut dyn Out, tag: u32, number: u64) {
+#[inline]
+fn number(out: &mut impl Out, tag: u32, number: u64) {
     if number != 0 {
         said(out, tag, number);
     }
 }
 
 /// A number that stands there even if it is 0.
-fn said(out: &mut dyn Out, tag: u32, number: u64) {
+#[inline]
+fn said(out: &mut impl Out, tag: u32, number: u64) {
     key(out, tag, VARINT);
     out.varint(number);
 }
 
 /// Eight bytes that are left out if they are 0.
-fn fixed(out: &mut dyn Out, tag: u32, number: u64) {
+#[inline]
+fn fixed(out: &mut impl Out, tag: u32, number: u64) {
     if number != 0 {
         key(out, tag, FIXED_64);
         out.slice(&number.to_le_bytes());
@@ -254,23 +392,27 @@ fn fixed(out: &mut dyn Out, tag: u32, number: u64) {
 }
 
 /// Text that is left out if it is empty.
-fn text(out: &mut dyn Out, tag: u32, text: &str) {
+fn text(out: &mut impl Out, tag: u32, text: &str) {
     if !text.is_empty() {
         bytes(out, tag, text.as_bytes());
     }
 }
 
 /// Bytes that stand there even if there are none.
-fn bytes(out: &mut dyn Out, tag: u32, bytes: &[u8]) {
+#[inline]
+fn bytes(out: &mut impl Out, tag: u32, bytes: &[u8]) {
     key(out, tag, LENGTH_DELIMITED);
     out.varint(bytes.len() as u64);
     out.slice(bytes);
 }
 
-/// What is in it is gone over once more for each level that it is in, to be counted.
-fn nested(out: &mut dyn Out, tag: u32, put: &dyn Fn(&mut dyn Out)) {
+/// A message in another: its length, and what has that length.
+#[inline]
+fn nested(out: &mut impl Out, tag: u32, part: &impl Part) {
+    let len = part.len();
     key(out, tag, LENGTH_DELIMITED);
-    out.sized(put);
+    out.varint(len as u64);
+    out.part(part, len);
 }
 
 /// Fragments and answers of all kinds.

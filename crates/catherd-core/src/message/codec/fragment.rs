@@ -6,7 +6,7 @@ use super::super::wire;
 use super::DecodeError;
 use super::greeting::incarnation;
 use crate::key::Key;
-use crate::session::{Said, Seen};
+use crate::session::Said;
 use crate::version::{Dot, Incarnation, Vector, Version};
 
 pub(super) fn to_key(key: Key) -> Bytes {
@@ -63,7 +63,7 @@ pub(super) struct WriteHead<'a> {
 }
 
 impl<'a> WriteHead<'a> {
-    pub(super) fn of(write: &Said<'a, impl Iterator<Item = Seen<'a>> + Clone>) -> Self {
+    pub(super) fn of(write: &Said<'a>) -> Self {
         let versions = write.registers.clone().map(|register| register.version);
         let named = match write.since {
             Some(since) => versions
@@ -78,7 +78,7 @@ impl<'a> WriteHead<'a> {
         let revision = named.map_or(0, |version| version.revision);
         let said = if revision == left_out { 0 } else { revision };
         let meant = if said == 0 { left_out } else { said };
-        let is_meant = *write.seen == vector_left_out(named_writer, meant);
+        let is_meant = write.seen.is_only(dot_left_out(named_writer, meant));
         Self {
             named,
             named_writer,
@@ -114,9 +114,9 @@ pub(super) fn revision_left_out(since: Option<u64>) -> u64 {
         .map_or(0, |since| since + 1)
 }
 
-/// What a write has seen that does not say it: itself.
-pub(super) fn vector_left_out(writer: Incarnation, revision: u64) -> Vector {
-    [Dot { writer, revision }].into_iter().collect()
+/// All that a write has seen that does not say it: itself.
+pub(super) fn dot_left_out(writer: Incarnation, revision: u64) -> Dot {
+    Dot { writer, revision }
 }
 
 pub(super) fn version(
@@ -143,7 +143,7 @@ pub(super) mod defined {
     use super::super::decode::{Head, Register, made};
     use super::super::greeting::millis;
     use super::*;
-    use crate::session::{Content, Fragment, SlotRef, ValueRef};
+    use crate::session::{Content, Fragment, Seen, SlotRef, ValueRef};
 
     /// What [`encode_fragments`](super::encode_fragments) is compared with.
     pub(in super::super) fn to_fragment(fragment: &Fragment) -> wire::Fragment {
@@ -221,7 +221,7 @@ pub(super) mod defined {
             writer: register.writer,
             value: register.value.as_deref(),
         });
-        made(head, &mut registers.collect::<Vec<_>>())
+        made(head, &registers.collect::<Vec<_>>())
     }
 
     pub(in super::super) fn from_fragments(
