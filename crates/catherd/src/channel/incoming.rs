@@ -38,6 +38,10 @@ const OUT_BYTES_MAX: usize = 256 * 1024;
 /// An answer of so many bytes is one of many, for a member that gets its state.
 const LONG_ANSWER_BYTES: usize = 64 * 1024;
 
+/// So many times as long as an answer took the clients have the processor then. With once they kept
+/// 0.45 of their rate, with three times 0.58, and the transfer took half as long again.
+const COURTESY: u32 = 3;
+
 /// Nobody makes way for longer than this.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
@@ -221,8 +225,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Incoming<S> {
     }
 }
 
-/// Where clients have come since the last long answer, they have the processor for as long as this
-/// one took. A member that gets its state has time.
+/// Where clients have come since the last long answer, they have the processor for three times as
+/// long as this one took. A member that gets its state has time.
 #[derive(Debug, Default)]
 struct Courtesy {
     /// How many requests the node had served by the last long answer.
@@ -234,7 +238,7 @@ impl Courtesy {
     fn pause(&mut self, served: u64, took: Duration) -> Duration {
         let has_clients = std::mem::replace(&mut self.served, served) != served;
         if has_clients {
-            took.min(PAUSE_MAX)
+            (COURTESY * took).min(PAUSE_MAX)
         } else {
             Duration::ZERO
         }
@@ -275,7 +279,7 @@ mod tests {
     fn a_long_answer_makes_way_for_clients_and_for_nobody_else() {
         let (mut courtesy, took) = (Courtesy::default(), Duration::from_millis(3));
         assert_eq!(courtesy.pause(0, took), Duration::ZERO, "nobody ever came");
-        assert_eq!(courtesy.pause(7, took), took);
+        assert_eq!(courtesy.pause(7, took), 3 * took);
         assert_eq!(courtesy.pause(7, took), Duration::ZERO, "nobody since");
         assert_eq!(courtesy.pause(8, Duration::from_secs(1)), PAUSE_MAX);
     }
