@@ -143,6 +143,7 @@ fn in_the_end(
             });
             for loser in losers {
                 if should_lose(history, lineage, winner, loser)
+                    && !is_removed(history, lineage, loser, name)
                     && lives(survival, loser, read.began)
                 {
                     found.push(won(winner, loser, name));
@@ -150,6 +151,22 @@ fn in_the_end(
             }
         }
     }
+}
+
+/// Whether what was written was removed later: a removal is forgotten in time, and whoever lost to
+/// it has nothing to lose to any more.
+fn is_removed(history: &History, lineage: &Lineage, written: &Operation, name: &str) -> bool {
+    let removes = |operation: &Operation| {
+        let mut wrote = operation.ran.iter().flat_map(|ran| &ran.wrote);
+        wrote.any(|wrote| wrote.removed && wrote.name == name)
+    };
+    let of_it = history
+        .operations
+        .iter()
+        .filter(|operation| operation.subject == written.subject && removes(operation));
+    of_it
+        .map(|operation| lineage.ancestors(name, operation.number))
+        .any(|before| before.contains(&written.number))
 }
 
 fn wrote(operation: &Operation, name: &str) -> bool {

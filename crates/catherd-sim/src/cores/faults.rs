@@ -275,8 +275,10 @@ impl World {
                 }
             }
             Fault::Save(node) => {
-                let image = self.places[*node].node.as_ref().map(|node| node.image());
-                self.places[*node].image = image.map(|image| (now, Box::new(image)));
+                let is_told = self.reaches_all(*node);
+                let node = &mut self.places[*node];
+                let image = node.node.as_ref().filter(|_| is_told);
+                node.image = image.map(|node| (now, Box::new(node.image())));
             }
             Fault::Start(_) | Fault::Leave(_) | Fault::PutBack(_) | Fault::Mend(_) => {
                 unreachable!("these start tasks")
@@ -287,14 +289,7 @@ impl World {
     /// A machine is put back to what was saved of it, as a process of its own for whoever reads the
     /// history: what it knew since is lost.
     fn restore(&mut self, place: Number) -> Option<Process> {
-        let others = (0..self.places.len()).filter(|&other| other != place);
-        let is_reached = |other: Number| {
-            let node = self.places[other].node.as_deref();
-            let is_cut = self.network.is_cut(place, other) || self.network.is_cut(other, place);
-            node.is_none_or(|node| !node.is_stopped()) && !is_cut
-        };
-        let runs = |other: Number| self.places[other].node.is_some();
-        let is_told = others.clone().all(is_reached) && others.clone().any(runs);
+        let is_told = self.reaches_all(place);
         let before = self.process_at(place)?;
         let (taken, mut node) = self.places[place].image.take().filter(|_| is_told)?;
         let is_it = self.node(before).incarnation == node.incarnation;
@@ -315,6 +310,19 @@ impl World {
         self.happened(Happened::Started(process));
         self.act(process, |_| ());
         self.is_running(process).then_some(process)
+    }
+
+    /// Whether all others that run hear a place, and somebody does: whoever is put back learns it
+    /// from those who have heard of it since, and cannot if it was cut off all the time.
+    fn reaches_all(&self, place: Number) -> bool {
+        let others = (0..self.places.len()).filter(|&other| other != place);
+        let is_reached = |other: Number| {
+            let node = self.places[other].node.as_deref();
+            let is_cut = self.network.is_cut(place, other) || self.network.is_cut(other, place);
+            node.is_none_or(|node| !node.is_stopped()) && !is_cut
+        };
+        let runs = |other: Number| self.places[other].node.is_some();
+        others.clone().all(is_reached) && others.clone().any(runs)
     }
 
     /// Both ends of a connection are reset.

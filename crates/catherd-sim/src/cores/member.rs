@@ -567,7 +567,14 @@ impl World {
         let time = self.time(process);
         let node = self.node(process);
         node.join_again(time);
-        let incarnation = Incarnation::from_bits(node.random.draw());
+        // No two processes draw the same.
+        let incarnation = loop {
+            let drawn = Incarnation::from_bits(self.node(process).random.draw());
+            if !self.processes.contains_key(&drawn) {
+                break drawn;
+            }
+        };
+        let node = self.node(process);
         node.incarnation = incarnation;
         node.touched.clear();
         for key in node.table.keys() {
