@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::client::Site;
 use crate::ports::Reservation;
 
-/// A running balancer. It is killed when this value is dropped.
+/// A running balancer. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Balancer {
     child: Child,
@@ -65,7 +67,8 @@ impl Site for Balancer {
 /// Nobody looks at errors of a process that is thrown away.
 impl Drop for Balancer {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        // Not killed at once: nginx would leave its workers behind.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         drop(self.child.wait());
     }
 }
