@@ -11,6 +11,7 @@ use catherd_core::key::Key;
 use catherd_core::link::{Applied, ContextId, Inbox};
 use catherd_core::message::{FrameKind, FrameReader, Message};
 use catherd_core::planted::{Bug, is_planted};
+use catherd_core::sync::Marks;
 use catherd_core::version::Incarnation;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -257,16 +258,16 @@ fn append(out: &mut BytesMut, reply: Bytes) {
     }
 }
 
-/// How many questions a message counts for. To compare is to look at the whole table, and takes a
-/// turn of its own.
+/// How many questions a message counts for. To compare is to look at the whole table, as is to ask
+/// for a bucket of a table that is folded into few: that takes a turn of its own.
 fn questions_in(message: &Message) -> usize {
     match message {
         Message::Fetch { .. }
-        | Message::FetchAll { .. }
         | Message::Touch { .. }
         | Message::Expire { .. }
         | Message::Expired { .. } => 1,
-        Message::Buckets { .. } => QUESTIONS_A_TURN,
+        Message::FetchAll { stretch, .. } if stretch.size >= Marks::SIZE => 1,
+        Message::Buckets { .. } | Message::FetchAll { .. } => QUESTIONS_A_TURN,
         _ => 0,
     }
 }
