@@ -24,7 +24,6 @@
 
 pub mod access;
 pub mod expiry;
-mod few;
 pub mod key;
 pub mod link;
 pub mod membership;

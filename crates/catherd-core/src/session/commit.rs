@@ -1,10 +1,9 @@
 //! A write: one version for all that is dirty, and the fragment of it.
 
 use super::fragment::Write;
-use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Few, Join, Registers, Seen, SlotRef, ValueRef};
 use super::state::{Rules, State};
 use super::value::{Slot, Value};
-use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Incarnation, Version};
@@ -52,7 +51,8 @@ impl State {
         if dirty.is_empty() {
             return (extent == Extent::Entire && self.is_committed()).then(|| self.whole(now));
         }
-        let here = self.registers.seen();
+        let before = std::mem::take(&mut self.registers);
+        let here = before.seen();
         let version = self.stamp(by, &here);
         let is_first = self.seen.is_empty();
         let since = Dot {
@@ -136,7 +136,8 @@ impl State {
                     (register.version, register.slot) > (*version, SlotRef::of(slot))
                 })
         };
-        let registers: Few<_> = self.registers.iter().filter(is_kept).collect();
+        let before = std::mem::take(&mut self.registers);
+        let registers: Few<_> = before.iter().filter(is_kept).collect();
         debug_assert_eq!(
             registers
                 .iter()

@@ -1,9 +1,8 @@
 //! The one operation that changes a copy from outside.
 
 use super::fragment::Write;
-use super::registers::{Join, Registers, Seen, ValueRef};
+use super::registers::{Few, Join, Registers, Seen, ValueRef};
 use super::state::{Rules, State};
-use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::version::Version;
 
@@ -52,16 +51,6 @@ struct Taken {
     removals: usize,
 }
 
-impl Default for Taken {
-    fn default() -> Self {
-        Self {
-            merged: Merged::plain(Outcome::Complete),
-            is_any_gone: false,
-            removals: 0,
-        }
-    }
-}
-
 impl State {
     /// Merges a fragment of the same birth.
     pub(super) fn merge(&mut self, write: &Write, rules: &Rules) -> Merged {
@@ -99,12 +88,16 @@ impl State {
 
     /// Takes the registers that win.
     fn take(&mut self, write: &Write, fits: bool) -> Taken {
-        let mut taken = Taken::default();
-        let block = std::mem::take(&mut self.registers);
-        let (here, theirs) = (block.seen(), write.registers.seen());
+        let mut taken = Taken {
+            merged: Merged::plain(Outcome::Complete),
+            is_any_gone: false,
+            removals: 0,
+        };
+        let before = std::mem::take(&mut self.registers);
+        let (here, theirs) = (before.seen(), write.registers.seen());
         let is_first = here.is_empty() && self.seen.is_empty();
         let mut is_changed = false;
-        let mut all: Few<_> = Few::default();
+        let mut all = Few::new();
         for pair in Join::new(&here, &theirs) {
             match pair {
                 // A register that the whole copy knows of and does not have was removed there.
@@ -138,7 +131,7 @@ impl State {
         } else if is_changed || taken.is_any_gone {
             Registers::pack(&all)
         } else {
-            block
+            before.clone()
         };
         taken
     }

@@ -32,6 +32,6 @@ pub use fragment::{Birth, Content, Fragment, Tombstone, Write};
 pub use merge::{Merged, Outcome};
 pub use principal::{Principal, PrincipalError};
 pub use registers::Registers;
-pub(crate) use registers::{Seen, SlotRef, ValueRef};
+pub(crate) use registers::{Few, Seen, SlotRef, ValueRef};
 pub use state::{Gap, Limit, Property, Rules, State};
 pub use value::{Name, Register, Slot, Value};

@@ -15,10 +15,10 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::value::{Name, Register, Slot, Value};
-use crate::few::Few;
 use crate::version::{Incarnation, Version};
 
 /// Registers, sorted by slot, each once: of a copy, or of a fragment. Cheap to clone.
@@ -38,21 +38,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) value: Option<ValueRef<'a>>,
 }
 
-/// Fills a place where no register is yet.
-impl Default for Seen<'_> {
-    fn default() -> Self {
-        let version = Version {
-            fence: 0,
-            revision: 0,
-            writer: Incarnation::from_bits(0),
-        };
-        Self {
-            slot: SlotRef::Principal,
-            version,
-            value: None,
-        }
-    }
-}
+/// Registers of a session: few of them take no allocation.
+pub(crate) type Few<T> = SmallVec<[T; 8]>;
 
 /// What a register is called. The order is that of [`Slot`]: UTF-8 sorts as its bytes do.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -190,7 +177,8 @@ impl FromIterator<(Slot, Register)> for Registers {
 impl Extend<(Slot, Register)> for Registers {
     fn extend<I: IntoIterator<Item = (Slot, Register)>>(&mut self, registers: I) {
         let new: Self = registers.into_iter().collect();
-        let all: Few<_> = Join::new(&self.seen(), &new.seen()).put().collect();
+        let before = std::mem::take(self);
+        let all: Few<_> = Join::new(&before.seen(), &new.seen()).put().collect();
         *self = Self::pack(&all);
     }
 }

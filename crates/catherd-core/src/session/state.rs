@@ -4,9 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::fragment::{Birth, Said, Write};
-use super::registers::{Join, Registers, Seen, SlotRef, ValueRef};
+use super::registers::{Few, Join, Registers, Seen, SlotRef, ValueRef};
 use super::value::{Name, Register, Slot, Value};
-use crate::few::Few;
 use crate::planted::{Bug, is_planted};
 use crate::time::Time;
 use crate::version::{Dot, Vector, Version};

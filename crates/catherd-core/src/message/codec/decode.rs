@@ -15,9 +15,8 @@ use super::super::wire;
 use super::fragment::{dot_left_out, from_key, from_vector, revision_left_out, version};
 use super::greeting::incarnation;
 use super::{Answer, DecodeError, Message};
-use crate::few::Few;
 use crate::session::{
-    Birth, Content, Fragment, Name, Registers, Seen, SlotRef, Tombstone, ValueRef, Write,
+    Birth, Content, Few, Fragment, Name, Registers, Seen, SlotRef, Tombstone, ValueRef, Write,
 };
 use crate::version::{Dot, Incarnation, Vector, Version};
 
@@ -120,7 +119,7 @@ pub(super) struct Head<'a> {
 }
 
 fn fragment(message: &[u8]) -> Result<Fragment, DecodeError> {
-    let (mut head, mut registers) = (Head::default(), Few::<Register<'_>>::default());
+    let (mut head, mut registers) = (Head::default(), Few::new());
     let mut fields = Fields(message);
     while let Some((number, field)) = fields.next()? {
         match number {
@@ -209,7 +208,7 @@ fn packed(
     writer: Incarnation,
     named: Option<Version>,
 ) -> Result<Registers, DecodeError> {
-    let mut seen: Few<_> = Few::default();
+    let mut seen = Few::new();
     for register in registers {
         seen.push(register.seen(writer, named)?);
     }

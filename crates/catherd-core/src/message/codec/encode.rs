@@ -6,12 +6,12 @@
 
 use bytes::Bytes;
 use prost::encoding::{encode_varint, encoded_len_varint};
+use smallvec::SmallVec;
 
 use super::super::frame::{FrameKind, HEAD_BYTES_MAX, into_frame};
 use super::Answer;
 use super::fragment::WriteHead;
 use super::greeting::millis;
-use crate::few::Few;
 use crate::key::Key;
 use crate::session::{Content, Entry, Fragment, Said, Seen, SlotRef, Sought, Tombstone};
 use crate::time::Time;
@@ -19,8 +19,7 @@ use crate::version::Vector;
 
 /// The payload of a frame of fragments, encoded once for every link that it goes to.
 pub fn encode_fragments(context: &str, fragments: &[Fragment]) -> Bytes {
-    let fragments = fragments.iter().map(|fragment| Some(fragment.into()));
-    let fragments = fragments.collect();
+    let fragments = fragments.iter().map(Told::from).collect();
     to_bytes(&Fragments { context, fragments }).into()
 }
 
@@ -109,13 +108,13 @@ trait Part {
 struct Fragments<'a> {
     context: &'a str,
     /// A commit makes one, a change of id two.
-    fragments: Few<Option<Told<'a>>, 2>,
+    fragments: SmallVec<[Told<'a>; 2]>,
 }
 
 impl Part for Fragments<'_> {
     fn put(&self, out: &mut impl Out) {
         text(out, 1, self.context);
-        for fragment in self.fragments.iter().flatten() {
+        for fragment in &self.fragments {
             nested(out, 2, fragment);
         }
     }
