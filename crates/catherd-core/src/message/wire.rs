@@ -9,7 +9,7 @@ use super::hello::HEARD_MAX;
 use super::limits::Shape;
 use crate::expiry::Inquiry;
 use crate::session::Principal as User;
-use crate::sync::{Comparison, Marks, Pace};
+use crate::sync::{Comparison, Marks, Stretch as Asked};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Heartbeat {
@@ -319,7 +319,7 @@ const STRETCH: Shape = Shape {
 };
 
 /// A fetch asks for at most this many sessions.
-pub(super) const FETCH_MAX: usize = Pace::SESSIONS_MAX;
+pub(super) const FETCH_MAX: usize = Asked::SESSIONS_MAX;
 
 pub(super) const FETCH: Shape = Shape {
     nested: &[(3, &WANTED, FETCH_MAX), (5, &STRETCH, 1)],

@@ -4,6 +4,7 @@
 //! member sends what it has there, in the order of buckets and keys, an answer's worth at a time.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 
 use crate::key::Key;
@@ -23,12 +24,12 @@ pub struct Stretch {
     /// Only what comes after this key, which is of the first bucket; `None` for everything.
     pub after: Option<Key>,
     /// How many sessions an answer may have: 1 to [`SESSIONS_MAX`](Self::SESSIONS_MAX).
-    pub most: u32,
+    pub most: usize,
 }
 
 impl Stretch {
     /// An answer has at most so many sessions.
-    pub const SESSIONS_MAX: u32 = 256;
+    pub const SESSIONS_MAX: usize = 256;
 
     /// Whether it can be: bad ones are refused by the decoder.
     pub fn is_sane(&self) -> bool {
@@ -89,6 +90,14 @@ impl Stretch {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct GivenUp;
 
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the member did not give what it has, and is not asked again")
+    }
+}
+
+impl std::error::Error for GivenUp {}
+
 /// How much a member is asked for at a time.
 ///
 /// An answer that does not come may have been too large for the link.
@@ -100,9 +109,6 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// One question asks for at most so many sessions.
-    pub const SESSIONS_MAX: usize = Stretch::SESSIONS_MAX as usize;
-
     /// So many questions are under way at most: one is being encoded there, one is on its way, one
     /// is being merged here.
     const SIDE_BY_SIDE: usize = 3;
@@ -116,7 +122,7 @@ impl Pace {
     /// Before a member has answered once, its link may be too slow for more than one question.
     pub fn new(has_answered: bool) -> Self {
         Self {
-            most: Self::SESSIONS_MAX,
+            most: Stretch::SESSIONS_MAX,
             side_by_side: if has_answered { Self::SIDE_BY_SIDE } else { 1 },
             failures: 0,
         }
@@ -135,7 +141,7 @@ impl Pace {
     /// An answer has come.
     pub fn answered(&mut self) {
         self.failures = 0;
-        self.most = (self.most * 2).min(Self::SESSIONS_MAX);
+        self.most = (self.most * 2).min(Stretch::SESSIONS_MAX);
         self.side_by_side = Self::SIDE_BY_SIDE;
     }
 
@@ -239,7 +245,7 @@ impl Bulk {
             size: self.size,
             buckets: buckets.start..end,
             after,
-            most: u32::try_from(self.pace.most()).unwrap_or(Stretch::SESSIONS_MAX),
+            most: self.pace.most(),
         })
     }
 
@@ -274,7 +280,7 @@ impl Bulk {
     /// The member is not to be asked again.
     pub fn handle_failure(&mut self, asked: Stretch) -> Result<(), GivenUp> {
         self.under_way -= 1;
-        self.pace.failed(asked.most as usize)?;
+        self.pace.failed(asked.most)?;
         self.wanted.push_front(Run {
             buckets: asked.buckets,
             after: asked.after,

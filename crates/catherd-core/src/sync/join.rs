@@ -41,6 +41,8 @@ pub struct Pull {
     pub from: Incarnation,
     /// Which buckets.
     pub buckets: Range<u32>,
+    /// Whether it is of all of them: who has pulled so has verified. Any other is a part of the bulk.
+    pub verifies: bool,
 }
 
 impl Join {
@@ -127,7 +129,8 @@ impl Join {
             !self.under_way.contains_key(member) && failures < Self::FAILURES_MAX
         };
         let mut idle = self.donors.iter().copied().filter(is_asked);
-        let (from, buckets) = if self.todo.is_empty() {
+        let verifies = self.todo.is_empty();
+        let (from, buckets) = if verifies {
             if self.parts_under_way() > 0 {
                 return None;
             }
@@ -142,6 +145,7 @@ impl Join {
             number: self.pulls,
             from,
             buckets,
+            verifies,
         };
         self.under_way.insert(from, pull.clone());
         Some(pull)
@@ -173,7 +177,7 @@ impl Join {
 
     fn is_verifying(&self, donor: Incarnation) -> bool {
         let pull = self.under_way.get(&donor);
-        pull.is_some_and(|pull| pull.buckets == (0..self.size))
+        pull.is_some_and(|pull| pull.verifies)
     }
 
     fn parts_under_way(&self) -> usize {

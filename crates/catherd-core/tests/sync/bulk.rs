@@ -37,7 +37,7 @@ fn run(here: &Node, there: &Node, buckets: Range<u32>, room: usize, fails: &[boo
             has_room
         });
         answers += 1;
-        assert!(keys.len() <= stretch.most as usize);
+        assert!(keys.len() <= stretch.most);
         let last = keys.last().copied();
         bulk.handle_answer(&stretch, (keys.len(), last), is_cut)
             .expect("each answer comes further");
@@ -45,6 +45,16 @@ fn run(here: &Node, there: &Node, buckets: Range<u32>, room: usize, fails: &[boo
             here.fetch(there, key);
         }
     }
+}
+
+/// A node with so many sessions.
+fn filled(sessions: u32) -> Node {
+    let write = |key| Change::Write {
+        key,
+        name: 0,
+        value: 0,
+    };
+    Node::after(1, &(0..sessions).map(write).collect::<Vec<_>>())
 }
 
 proptest! {
@@ -90,14 +100,7 @@ fn an_empty_table_takes_one_question() {
 
 #[test]
 fn few_empty_buckets_in_a_row_are_not_asked_for() {
-    let here = Node::new(1);
-    for number in 0..40 {
-        here.make(Change::Write {
-            key: number,
-            name: 0,
-            value: 0,
-        });
-    }
+    let here = filled(40);
     let empty = here.digests().iter().filter(|&&digest| digest == 0).count();
     let mut bulk = Bulk::of(&here.table, SIZE, 0..SIZE, true);
     assert!(empty > 20, "{empty} buckets are empty");
@@ -156,7 +159,7 @@ fn a_member_that_says_there_is_more_and_gives_nothing_is_given_up() {
 #[test]
 fn less_is_asked_for_after_an_answer_that_did_not_come() {
     let mut pace = Pace::new(true);
-    let all = Pace::SESSIONS_MAX;
+    let all = Stretch::SESSIONS_MAX;
     assert!(pace.may_ask(2) && !pace.may_ask(3));
     assert_eq!(pace.failed(all), Ok(()));
     assert_eq!(pace.most(), all / 8);
@@ -172,14 +175,7 @@ fn less_is_asked_for_after_an_answer_that_did_not_come() {
 
 #[test]
 fn a_stretch_is_answered_in_the_order_of_buckets_and_keys() {
-    let there = Node::new(1);
-    for number in 0..100 {
-        there.make(Change::Write {
-            key: number,
-            name: 0,
-            value: 0,
-        });
-    }
+    let there = filled(100);
     let stretch = |after, most| Stretch {
         size: SIZE,
         buckets: 0..SIZE,
@@ -200,13 +196,12 @@ fn a_stretch_is_answered_in_the_order_of_buckets_and_keys() {
     assert!(all.is_sorted_by_key(place));
     let (some, is_cut) = keys_of(stretch(None, 40));
     assert_eq!((&some[..], is_cut), (&all[..40], true));
-    let first = place(&all[0]).0;
-    let of_the_first = all.iter().filter(|key| place(key).0 == first).count();
+    let first = u32::try_from(place(&all[0]).0).unwrap();
     let (rest, _) = keys_of(Stretch {
-        buckets: u32::try_from(first).unwrap()..SIZE,
+        buckets: first..SIZE,
         ..stretch(all.first().copied(), 256)
     });
-    assert_eq!(rest, all[1..], "{of_the_first} keys share the first bucket");
+    assert_eq!(rest, all[1..]);
     there.table.change(key(0), now(), |entry| *entry = None);
     assert!(!keys_of(stretch(None, 256)).0.contains(&key(0)));
 }

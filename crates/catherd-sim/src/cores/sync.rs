@@ -197,7 +197,7 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
         let done = std::mem::take(&mut *pulled.borrow_mut());
         for (pull, is_done) in done {
             join.handle_pulled(&pull, is_done);
-            if is_done && pull.buckets == (0..size) && !lost.contains(&pull.from) {
+            if is_done && pull.verifies && !lost.contains(&pull.from) {
                 me.until(|world| Some(world.node(process).verified.insert(pull.from)))
                     .await;
             }
@@ -213,9 +213,7 @@ async fn transfer(me: &Me, pauses: u64) -> bool {
 }
 
 async fn pull_part(me: &Me, pull: &Pull) -> Result<(), Unanswered> {
-    let size = me.until(|world| Some(buckets(world))).await;
-    let verifies = pull.buckets == (0..size);
-    if !verifies && pull_everything(me, pull.from, pull.buckets.clone()).await? {
+    if !pull.verifies && pull_everything(me, pull.from, pull.buckets.clone()).await? {
         return Ok(());
     }
     let buckets = Buckets::Range(pull.buckets.clone());

@@ -148,10 +148,9 @@ impl Node {
         meter: &Meter,
     ) -> (Pull, bool) {
         let Range { start, end } = pull.buckets;
-        let verifies = (start..end) == (0..BUCKETS);
         let pull_half = |half: Range<u32>| async {
             let from = pull.from;
-            if !verifies
+            if !pull.verifies
                 && self
                     .pull_everything(context, from, half.clone(), meter)
                     .await?

@@ -281,7 +281,7 @@ impl Delivery for Node {
     }
 
     fn answer_all(&self, question: u64, context: &str, stretch: &Stretch) -> Bytes {
-        let room = ANSWER_ROOM * stretch.most as usize;
+        let room = ANSWER_ROOM * stretch.most;
         let mut answers = Answers::new(question, context, room);
         let is_cut = self
             .replicated(context)

@@ -65,7 +65,7 @@ pub(super) fn to_fetch_all(question: u64, context: &str, stretch: &Stretch) -> w
         from: stretch.buckets.start,
         end: stretch.buckets.end,
         after: stretch.after.map(to_key).unwrap_or_default(),
-        most: stretch.most,
+        most: u32::try_from(stretch.most).unwrap_or(u32::MAX),
     };
     wire::Fetch {
         question,
@@ -102,7 +102,7 @@ fn from_stretch(stretch: &wire::Stretch) -> Result<Stretch, DecodeError> {
         size: stretch.size,
         buckets: stretch.from..stretch.end,
         after: after.map(|after| from_key(after)).transpose()?,
-        most: stretch.most,
+        most: usize::try_from(stretch.most).unwrap_or(usize::MAX),
     };
     if stretch.is_sane() {
         Ok(stretch)
