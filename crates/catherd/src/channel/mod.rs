@@ -227,15 +227,18 @@ pub struct Fetch {
     pub context: String,
     /// What is wanted.
     pub wanted: Wanted,
-    /// The route of the client's cookie, if its node is gone; else empty.
-    pub route: String,
 }
 
 /// Which sessions are wanted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Wanted {
-    /// These, and which writes of each are here; at most 256.
-    Sessions(Vec<(Key, Vector)>),
+    /// These.
+    Sessions {
+        /// Their keys, and which writes of each are here; at most 256.
+        held: Vec<(Key, Vector)>,
+        /// The route of the client's cookie, if its node is gone; else empty.
+        route: String,
+    },
     /// Everything of these buckets.
     Everything(Stretch),
 }

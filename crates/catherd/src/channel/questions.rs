@@ -76,16 +76,12 @@ impl Link {
         fetch: Fetch,
         deadline: Time,
     ) -> Result<Fetched, Unanswered> {
-        let Fetch {
-            context,
-            wanted,
-            route,
-        } = fetch;
+        let Fetch { context, wanted } = fetch;
         let ask = |question| match wanted {
-            Wanted::Sessions(wanted) => Message::Fetch {
+            Wanted::Sessions { held, route } => Message::Fetch {
                 question,
                 context,
-                wanted,
+                wanted: held,
                 route,
             },
             Wanted::Everything(stretch) => Message::FetchAll {

@@ -231,8 +231,10 @@ impl Node {
         from: Incarnation,
         batch: Vec<Key>,
     ) -> (Vec<Key>, Result<Fetched, Unanswered>) {
-        let wanted = batch.iter().map(|&key| (key, context.seen(key))).collect();
-        let fetched = self.fetch(context, from, Wanted::Sessions(wanted)).await;
+        let held = batch.iter().map(|&key| (key, context.seen(key))).collect();
+        let route = String::new();
+        let wanted = Wanted::Sessions { held, route };
+        let fetched = self.fetch(context, from, wanted).await;
         (batch, fetched)
     }
 
@@ -246,7 +248,6 @@ impl Node {
         let fetch = Fetch {
             context: context.name.clone(),
             wanted,
-            route: String::new(),
         };
         self.channel().fetch(from, fetch, deadline).await
     }

@@ -302,8 +302,10 @@ impl ContextInner {
             let is_in_view = views.borrow_and_update().member(member).is_some();
             let fetch = Fetch {
                 context: self.name.clone(),
-                wanted: Wanted::Sessions(vec![(key, self.seen(key))]),
-                route: about.to_owned(),
+                wanted: Wanted::Sessions {
+                    held: vec![(key, self.seen(key))],
+                    route: about.to_owned(),
+                },
             };
             let fetched = channel.fetch(member, fetch, deadline).await;
             if fetched.is_ok() || !is_in_view || surroundings.now() >= deadline {
