@@ -152,22 +152,7 @@ impl Link {
                     .map_or(usize::MAX, |max| max / share),
             ),
             has_marks: AtomicBool::new(false),
-            inner: Mutex::new(Inner {
-                outbox,
-                half: Some(Half {
-                    writer,
-                    unsent: BytesMut::new(),
-                }),
-                blocked: false,
-                held: false,
-                closed: false,
-                waiting: Vec::new(),
-                passing: Vec::new(),
-                drained: Vec::new(),
-                counted: 0,
-                used_at: shared.surroundings.now(),
-                uses: 0,
-            }),
+            inner: Mutex::new(Inner::new(outbox, writer, shared.surroundings.now())),
             stirred: Notify::new(),
             ended: Notify::new(),
         }
@@ -276,9 +261,9 @@ impl Link {
         let written = half.poll_write(&mut Context::from_waker(Waker::noop()));
         let mut inner = self.inner.lock();
         match written {
-            Poll::Ready(Ok(())) => self.put_back(&mut inner, half),
+            Poll::Ready(Ok(())) => self.written(&mut inner, half),
             Poll::Pending => {
-                inner.half = Some(half).filter(|_| !inner.closed);
+                inner.put_back(half);
                 inner.blocked = true;
                 self.stirred.notify_one();
                 if let Some(load) = &self.load {
@@ -291,8 +276,8 @@ impl Link {
     }
 
     /// All that the half had is written.
-    fn put_back(&self, inner: &mut Inner, half: Half) {
-        inner.half = Some(half).filter(|_| !inner.closed);
+    fn written(&self, inner: &mut Inner, half: Half) {
+        inner.put_back(half);
         inner.outbox.written(self.surroundings.now());
         self.gathers
             .store(inner.outbox.gathers(), Ordering::Relaxed);
@@ -565,9 +550,9 @@ impl Link {
         match written {
             Poll::Ready(Ok(())) => {
                 inner.blocked = false;
-                self.put_back(&mut inner, half);
+                self.written(&mut inner, half);
             }
-            Poll::Pending => inner.half = Some(half).filter(|_| !inner.closed),
+            Poll::Pending => inner.put_back(half),
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -636,6 +621,25 @@ impl Link {
 }
 
 impl Inner {
+    fn new(outbox: Outbox, writer: Writer, now: Time) -> Self {
+        Self {
+            outbox,
+            half: Some(Half {
+                writer,
+                unsent: BytesMut::new(),
+            }),
+            blocked: false,
+            held: false,
+            closed: false,
+            waiting: Vec::new(),
+            passing: Vec::new(),
+            drained: Vec::new(),
+            counted: 0,
+            used_at: now,
+            uses: 0,
+        }
+    }
+
     fn next_turn(&mut self, now: Time) -> Turn {
         // Where nothing can be written no entry's turn has come: it may still be joined.
         if self.closed || self.blocked || self.held {
@@ -654,6 +658,13 @@ impl Inner {
             Turn::Over
         } else {
             Turn::Encode(entries)
+        }
+    }
+
+    /// Of a link that was closed meanwhile the half goes, and the connection with it.
+    fn put_back(&mut self, half: Half) {
+        if !self.closed {
+            self.half = Some(half);
         }
     }
 
@@ -683,3 +694,82 @@ const FREE_SHARE: usize = 4;
 
 /// The room for one read.
 pub(super) const READ_BYTES: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use catherd_core::key::Key;
+    use catherd_core::link::{Confirm, ContextId, FrameClass, Joining, OutboxConfig};
+
+    use super::*;
+
+    fn link() -> Inner {
+        let outbox = Outbox::new(OutboxConfig {
+            joining: Joining::Keep,
+            confirm: Confirm::Applied,
+            queue_bytes_max: 1 << 20,
+            queue_frames_max: None,
+            ack_timeout: Duration::from_secs(15),
+            write_ahead_bytes: 1 << 20,
+        });
+        Inner::new(outbox, Box::new(tokio::io::sink()), Time::START)
+    }
+
+    fn push(link: &mut Inner, payload: &'static str) {
+        let frame = Frame {
+            context: ContextId(1),
+            key: Key::from_bits(1),
+            payload: Bytes::from_static(payload.as_bytes()),
+            since: None,
+            class: FrameClass::Fragment,
+        };
+        link.outbox.push(Time::START, frame);
+    }
+
+    /// The half, and the last bytes of what is to be written.
+    fn to_write(link: &mut Inner, end: &str) -> Half {
+        let Turn::Write(half) = link.next_turn(Time::START) else {
+            panic!("there is something to write, and nobody is at it");
+        };
+        assert!(half.unsent.ends_with(end.as_bytes()), "{:?}", half.unsent);
+        half
+    }
+
+    fn is_over(link: &mut Inner) -> bool {
+        matches!(link.next_turn(Time::START), Turn::Over)
+    }
+
+    #[test]
+    fn what_is_queued_while_somebody_writes_is_written_by_the_same() {
+        let mut link = link();
+        push(&mut link, "one");
+        let mut half = to_write(&mut link, "one");
+        push(&mut link, "two");
+        let up_to = |up_to| Ack {
+            up_to,
+            ..Ack::default()
+        };
+        // The peer may be faster than the one who writes.
+        link.outbox.acknowledged(Time::START, &up_to(1)).unwrap();
+        assert!(is_over(&mut link), "there is never a second one who writes");
+        assert!(!link.is_drained());
+        half.unsent.clear();
+        link.put_back(half);
+        link.outbox.written(Time::START);
+        let mut half = to_write(&mut link, "two");
+        half.unsent.clear();
+        link.put_back(half);
+        assert!(is_over(&mut link) && !link.is_drained(), "unacknowledged");
+        link.outbox.acknowledged(Time::START, &up_to(2)).unwrap();
+        assert!(is_over(&mut link) && link.is_drained());
+    }
+
+    #[test]
+    fn a_link_that_is_closed_while_somebody_writes_writes_no_more() {
+        let mut link = link();
+        push(&mut link, "one");
+        let half = to_write(&mut link, "one");
+        link.closed = true;
+        link.put_back(half);
+        assert!(link.half.is_none() && is_over(&mut link));
+    }
+}
